@@ -1,0 +1,60 @@
+# `make` lists the targets. What needs a fresh machine to be set up goes through ./control_env.sh.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types locks locks-check jars-lock clean
+.PHONY: bench-batch bench-stream bench-scale bench-quality
+
+BIN := .venv/bin
+export PYTHONPATH := code:.
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.uv/bin:$(PATH)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## bring libraries, tools and jars, once
+	@./control_env.sh setup dev
+
+demo: setup ## run all six jobs and end in a table of evidence
+	@./control_env.sh demo
+
+test: ## every check and every test
+	@./control_env.sh test
+
+check: setup lint types ## the fast part: format, lint, types, shell, tests without Spark
+	python -m pytest -q tests/unit
+
+format: setup ## write every file in the project's format
+	ruff format .
+	ruff check --fix .
+
+lint: setup ## format, lint and shell, nothing written
+	ruff format --check .
+	ruff check .
+	shellcheck control_env.sh requirements/lock.sh .ci/run
+
+types: setup ## mypy, strict
+	mypy
+
+locks: setup ## lock Python packages anew; pins stay (UPGRADE=1: newest of all)
+	requirements/lock.sh write $(if $(UPGRADE),--upgrade)
+
+locks-check: setup ## tell whether the lock files are what pyproject.toml asks for
+	requirements/lock.sh check
+
+jars-lock: setup ## lock jars anew, from the versions in jars.py
+	python -m streamforest.jars lock
+
+bench-batch: ## seconds a job and rows/s against the plain implementation
+	@./control_env.sh bench batch
+
+bench-stream: ## rows/s through Kafka and latency of live predictions
+	@./control_env.sh bench stream
+
+bench-scale: ## growth of time with rows
+	@./control_env.sh bench scale
+
+bench-quality: ## accuracy and macro-F1, cross-validated by whole users
+	@./control_env.sh bench quality
+
+clean: ## remove environments and caches; data, models and predictions stay
+	rm -rf .venv .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""Errors that happened inside Spark, as one line each."""
+
+from __future__ import annotations
+
+import re
+
+from streamforest import errors
+from streamforest.errors import StreamforestError
+
+_RAISED = re.compile(r"streamforest\.errors\.(\w+): (.+)")
+_PYTHON = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception)): (.+)$", re.MULTILINE)
+_KAFKA = re.compile(r"org\.apache\.kafka\.common\.errors\.(\w+)(?:: (.+))?")
+_UNREACHABLE = ("TimeoutException", "DisconnectException", "NetworkException", "BrokerNotAvailableException")
+
+
+def explain(error: BaseException) -> StreamforestError:
+    """What a user should read of an error: the StreamforestError that a Python worker raised, Kafka's silence, or else
+    a defect with the innermost cause.
+
+    Spark hands back only the text of a worker's traceback, in which such an error stands on one line with its class.
+    """
+    if isinstance(error, StreamforestError):
+        return error
+    text = str(error)
+    for name, line in reversed(_RAISED.findall(text)):
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, StreamforestError):
+            return kind(line)
+    for name, line in _KAFKA.findall(text):
+        if name in _UNREACHABLE:
+            return errors.Unreachable(
+                f"Kafka stopped answering ({name}: {line})", "start it again, then run the job again"
+            )
+    causes = _PYTHON.findall(text)
+    first_line = text.splitlines()[0] if text else ""
+    name, line = causes[-1] if causes else (type(error).__name__, first_line)
+    return StreamforestError(f"{name}: {line}", "run it with --debug to see where")

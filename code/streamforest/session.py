@@ -1,0 +1,62 @@
+"""The one place that builds a SparkSession."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from streamforest.settings import Settings
+
+_CODE = Path(__file__).resolve().parents[1]
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+
+
+def build(
+    settings: Settings, name: str, *, jars: Sequence[Path] = (), options: Mapping[str, str] | None = None
+) -> SparkSession:
+    """A session in UTC with Arrow on; under ``spark-submit`` the submitted master and memory win.
+
+    ``jars`` are local files put on the class path of driver and executors (Kafka's connector for the stream jobs).
+    """
+    # Python workers must be the driver's interpreter and find the stages' modules.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if settings.spark_master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    python_path = [str(_CODE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(entry for entry in python_path if entry))
+    # PySpark prints every failed query as JSON on top of raising it.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    builder = SparkSession.builder.appName(name)
+    for key, value in {**_defaults(settings), **(options or {})}.items():
+        builder = builder.config(key, value)
+    if "SPARK_ENV_LOADED" not in os.environ:
+        builder = builder.master(settings.spark_master)
+    if jars:
+        builder = builder.config("spark.jars", ",".join(str(jar) for jar in jars))
+    return builder.getOrCreate()
+
+
+def _defaults(settings: Settings) -> dict[str, str]:
+    defaults = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # A shard's or a user's rows go to Python in few pieces: each costs a round trip.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+        "spark.sql.shuffle.partitions": str(2 * settings.cores),
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.sql.streaming.metricsEnabled": "false",
+        "spark.driver.extraJavaOptions": (
+            f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} -Dstreamforest.log.level={settings.spark_log_level}"
+        ),
+    }
+    if settings.spark_master.startswith("local"):
+        defaults |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return defaults

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Lock files of Python packages: names, versions and hashes, no address.
+#   lock.sh write [uv's options]   resolve anew; pins stay unless told otherwise (--upgrade, --upgrade-package NAME)
+#   lock.sh check                  resolve with the pins of today and compare
+set -Eeuo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+UV=.uv/bin/uv
+[[ -x "${UV}" ]] || UV=uv
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
+
+# Resolve all lock files into folder $1, starting from the pins that are there; the rest are options for uv.
+resolve() {
+  local folder=$1
+  shift
+  local options=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@")
+  "${UV}" pip compile "${options[@]}" requirements/tools.in -o "${folder}/tools.lock" >/dev/null &&
+    "${UV}" pip compile "${options[@]}" pyproject.toml -o "${folder}/base.lock" >/dev/null &&
+    # What both hold has one version: `dev` is resolved within the pins of `base`.
+    "${UV}" pip compile "${options[@]}" --no-annotate pyproject.toml --extra dev --constraints "${folder}/base.lock" \
+      -o "${folder}/dev.lock" >/dev/null
+}
+
+check() {
+  local folder status=0 name
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064  # the folder of this call
+  trap "rm -rf -- '${folder}'" EXIT
+  cp -- requirements/*.lock "${folder}"
+  resolve "${folder}" --no-progress || status=$?
+  case "${status}" in
+    0) ;;
+    # uv ends with 1 where no versions fit together, with 2 where it could not ask.
+    2) printf 'locks: not resolved again, the package index does not answer here\n' >&2 && return ;;
+    *) return "${status}" ;;
+  esac
+  for name in tools base dev; do
+    if ! diff -u "requirements/${name}.lock" "${folder}/${name}.lock"; then
+      printf 'error: requirements/%s.lock is not what pyproject.toml asks for; run: make locks\n' "${name}" >&2
+      status=1
+    fi
+  done
+  return "${status}"
+}
+
+case "${1:-}" in
+  write) shift && resolve requirements "$@" ;;
+  check) check ;;
+  *) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 64 ;;
+esac
