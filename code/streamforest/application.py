@@ -1,0 +1,284 @@
+"""The contract between the platform and an application: one frozen object that holds everything that differs.
+
+The six jobs take an :class:`Application` as an argument and never ask which one it is. An application is a package
+with an object ``APPLICATION`` in it; :func:`load` finds it by name. Nothing here imports a job, a stage or a stream.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from streamforest.errors import WrongUsage
+from streamforest.settings import Settings
+
+REFUSED_COLUMNS = "file string, line bigint, text string, reason string"
+"""What a reader says of each record beside it; ``reason`` and ``text`` are null where it was accepted."""
+
+Read = Callable[[SparkSession, Sequence[Path]], DataFrame]
+"""Raw files to one row a record: the raw schema's columns and :data:`REFUSED_COLUMNS`.
+
+A record of a refused row is null throughout. ``reason`` comes from a small fixed set, since it is counted by."""
+
+Generate = Callable[[Path, int], None]
+"""Write made-up raw files with the application's names into a folder, from a seed."""
+
+Download = Callable[[Path], None]
+"""Fetch the real raw files into a folder; raises Unreachable, within a short time, where that cannot be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Names of the raw files below ``data/``; ``.xz`` and ``.gz`` are found too."""
+
+    history: str
+    """Labelled records, which partition reads."""
+    live: str
+    """Records without label, which sample draws from."""
+    generate: Generate
+    """Makes both where there is no data."""
+    download: Download | None = None
+    """Fetches the real archive; None where there is none to fetch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schemas:
+    """Columns of a raw record, of an event on the stream, and of a prediction."""
+
+    raw: StructType
+    event: StructType
+    prediction: StructType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topics:
+    """Names in Kafka; they are used from outside."""
+
+    events: str
+    predictions: str
+    invalid: str
+    partitions: int = 4
+
+    def all(self) -> dict[str, int]:
+        """Partitions by topic."""
+        return dict.fromkeys((self.events, self.predictions, self.invalid), self.partitions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How history is cut into training and testing rows."""
+
+    default: str
+    unit: str
+    """Column whose values stand on one side only, such as ``userId``."""
+    is_training: Callable[[str], Column]
+    """From the text of ``--split-at`` to a condition; raises WrongUsage where the text has no meaning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineDefinition:
+    """A named pipeline and what its model is served with."""
+
+    build: Callable[[], Pipeline]
+    serving: Mapping[str, Any] = field(default_factory=dict)
+    """Values that scoring and the stream need beside the fitted stages, such as the length of the smoothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A fitted pipeline, its version, and the serving values of its definition."""
+
+    pipeline: PipelineModel
+    serving: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """When a candidate may replace the champion, both scored on the same rows."""
+
+    metric: str
+    """The name of the number that decides, as evaluation reports it."""
+    tolerance: float
+    """How far below the champion the candidate may lie."""
+    floor: float
+    """What a candidate must reach even where there is no champion."""
+    recall_drop: float
+    """How much recall any one class may lose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advance:
+    """What came of one shard's new events."""
+
+    state: bytes
+    """The shard's state after them."""
+    predictions: pa.Table
+    """The prediction schema without the model's version, and ``arrived_ms``: when the event that completed it came."""
+    refused: pa.Table
+    """``position`` (row of the events' table) and ``reason`` of events that came too late."""
+    counts: Mapping[str, int]
+    """Whatever else is worth counting, such as ``duplicates``."""
+
+
+class StreamModel(Protocol):
+    """A model as the stream uses it: Python only, no Spark, one call a shard and micro-batch."""
+
+    def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
+        """Take the events of one shard in their order of arrival.
+
+        Args:
+            state: what the last call for this shard returned; None at first.
+            events: the event schema's columns and ``arrived_ms`` (int64, when Kafka got it).
+            lateness_ms: how much older than its key's latest event an event may be, on the key's own clock.
+            final: nothing more will come, so that what waits for late events is due now.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """Which of an event's numbers are one quantity over time, to be drawn above the predictions."""
+
+    columns: Sequence[str]
+    """Of the event schema, all in the same unit."""
+    quantity: str
+    """What they measure, such as ``acceleration``."""
+    unit: str
+    limit: float
+    """Larger amounts are no measurements; they are drawn at this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """How a stream of events becomes predictions, and how the same is computed from files."""
+
+    shards: int
+    """State is kept in so many parts; a key's shard is the hash of the key modulo this number."""
+    export: Callable[[TrainedModel, Path], None]
+    """Write what the stream needs of a model into a folder."""
+    load: Callable[[Path], StreamModel]
+    """Read that folder, in any Python process."""
+    batch: Callable[[TrainedModel, DataFrame], DataFrame]
+    """Events in files to predictions without the model's version: the right-hand side of the stream's promise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Everything that one application brings to the six jobs."""
+
+    name: str
+    prefix: str
+    """Folder below ``data/``, ``model/`` and ``predictions/``; empty for the reference's own paths."""
+    inputs: Inputs
+    schemas: Schemas
+    key: str
+    """Column that is Kafka's key; events of one key keep their order."""
+    event_time: str
+    """Column with the event's time on its key's own clock, in ms."""
+    label: str
+    """Column with the class's name."""
+    partition_by: Sequence[str]
+    """Columns of the folders under ``data/partitioned/{training,testing}``."""
+    topics: Topics
+    read: Read
+    split: Split
+    pipelines: Mapping[str, PipelineDefinition]
+    default_pipeline: str
+    sample: Callable[[DataFrame, int, int], DataFrame]
+    """Raw rows, number of samples, seed to events worth streaming; the same rows and seed give the same events."""
+    decode: Callable[[Column], tuple[Column, Column]]
+    """Kafka's value (binary) to the event (struct of the event schema) and the reason of its refusal; one is null."""
+    score: Callable[[TrainedModel, DataFrame], DataFrame]
+    """Labelled rows to one row a prediction: ``label``, ``predicted``, and a column for each of ``variants``."""
+    predict: Prediction
+    gate: Gate
+    variants: Sequence[str] = ()
+    """Further predictions of the same rows that evaluation reports, such as ``smoothed``."""
+    smoothing: str = ""
+    """Name of the serving value that ``train --smoothing`` sets; empty where the application has none."""
+    signal: Signal | None = None
+    """What a report draws of a stretch of events; None where they are no series."""
+
+    def pipeline(self, name: str | None) -> tuple[str, PipelineDefinition]:
+        """A pipeline by name, the default one for None.
+
+        Raises:
+            WrongUsage: there is none of that name.
+        """
+        chosen = name or self.default_pipeline
+        if chosen not in self.pipelines:
+            known = ", ".join(sorted(self.pipelines))
+            raise WrongUsage(f"application {self.name} has no pipeline {chosen!r}", f"choose from: {known}")
+        return chosen, self.pipelines[chosen]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where an application's files lie below a home."""
+
+    data: Path
+    model: Path
+    predictions: Path
+    locks: Path
+
+    @property
+    def training(self) -> Path:
+        return self.data / "partitioned" / "training"
+
+    @property
+    def testing(self) -> Path:
+        return self.data / "partitioned" / "testing"
+
+    @property
+    def refused(self) -> Path:
+        return self.data / "refused"
+
+    @property
+    def real_time(self) -> Path:
+        return self.data / "real_time"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.predictions / ".checkpoint"
+
+
+def places(application: Application, settings: Settings) -> Places:
+    """The folders of an application under the settings' home."""
+    return Places(
+        data=settings.data / application.prefix,
+        model=settings.model / application.prefix,
+        predictions=settings.predictions / application.prefix,
+        locks=settings.locks / application.name,
+    )
+
+
+def names(packages: Sequence[str]) -> list[str]:
+    """Names of all applications in the packages, sorted."""
+    found: set[str] = set()
+    for package in packages:
+        paths = importlib.import_module(package).__path__
+        found.update(module.name for module in pkgutil.iter_modules(paths) if module.ispkg)
+    return sorted(found)
+
+
+def load(name: str, packages: Sequence[str]) -> Application:
+    """The application of that name.
+
+    Raises:
+        WrongUsage: no package of ``packages`` has it.
+    """
+    for package in packages:
+        if name in names([package]):
+            application: Application = importlib.import_module(f"{package}.{name}").APPLICATION
+            return application
+    raise WrongUsage(f"unknown application {name!r}", f"choose from: {', '.join(names(packages))}")

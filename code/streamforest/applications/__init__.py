@@ -1,0 +1,1 @@
+"""The applications: each package holds a definition, pure functions and one object ``APPLICATION``."""
