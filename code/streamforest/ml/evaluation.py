@@ -1,0 +1,98 @@
+"""How good predictions are: from counts of (label, predicted) pairs to metrics by class.
+
+Formulas: precision = tp / (tp + fp), recall = tp / (tp + fn), F1 = 2 tp / (2 tp + fp + fn); macro-F1 is the mean of the
+F1 of all classes that the tested rows hold. A quotient without denominator is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A confusion matrix with the names of its classes."""
+
+    classes: tuple[str, ...]
+    """Sorted names of all classes labelled or predicted."""
+    confusion: Counts
+    """Shape (classes, classes): rows are labels, columns predictions."""
+
+    @property
+    def rows(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        return _share(int(np.trace(self.confusion)), self.rows)
+
+    @property
+    def macro_f1(self) -> float:
+        f1 = [values["f1"] for values in self.by_class().values() if values["support"]]
+        return float(np.mean(f1)) if f1 else 0.0
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and support (rows with that label) of each class."""
+        result = {}
+        for index, name in enumerate(self.classes):
+            hits = int(self.confusion[index, index])
+            support, predicted = int(self.confusion[index].sum()), int(self.confusion[:, index].sum())
+            result[name] = {
+                "precision": _share(hits, predicted),
+                "recall": _share(hits, support),
+                "f1": _share(2 * hits, support + predicted),
+                "support": support,
+            }
+        return result
+
+    def metrics(self) -> dict[str, Any]:
+        """``accuracy``, ``macro_f1`` and ``classes``, as reports show them."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "classes": self.by_class()}
+
+
+def evaluate(scored: DataFrame, variants: Sequence[str] = ()) -> dict[str, Evaluation]:
+    """Evaluations by column: ``predicted`` and each of ``variants``, against ``label``, in one pass.
+
+    Rows with a null label are not counted.
+    """
+    columns = ["predicted", *variants]
+    counted = scored.where(F.col("label").isNotNull()).groupBy("label", *columns).count().collect()
+    result = {}
+    for column in columns:
+        classes = tuple(sorted({row["label"] for row in counted} | {row[column] for row in counted}))
+        position = {name: index for index, name in enumerate(classes)}
+        confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        for row in counted:
+            confusion[position[row["label"]], position[row[column]]] += row["count"]
+        result[column] = Evaluation(classes, confusion)
+    return result
+
+
+def report(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Metrics of ``predicted`` at the top, those of each variant below its name."""
+    metrics = evaluations["predicted"].metrics()
+    return metrics | {name: found.metrics() for name, found in evaluations.items() if name != "predicted"}
+
+
+def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested metrics to one level, names joined by dots."""
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

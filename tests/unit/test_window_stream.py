@@ -1,0 +1,155 @@
+"""The promise on the kernel: predictions do not depend on how the input was cut, repeated or shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamforest.ml.window_stream import WindowStream
+from tests.readings import SumScorer, events
+
+STEADY, IRREGULAR = (50, 50, 50, 51, 49), (50, 50, 50, 60, 40, 0, 300, 700, 5000)
+ORDER = [("userId", "ascending"), ("timestamp", "ascending")]
+
+
+def predict(table: pa.Table, cuts: Sequence[int], lateness_ms: int = 0, scorer: SumScorer | None = None) -> pa.Table:
+    """All predictions of the events given in pieces, then flushed."""
+    stream = WindowStream(scorer or SumScorer())  # type: ignore[arg-type]
+    state, found = None, []
+    for start, end in zip([0, *cuts], [*cuts, table.num_rows], strict=True):
+        result = stream.advance(state, table.slice(start, end - start), lateness_ms=lateness_ms, final=False)
+        state = result.state
+        found.append(result.predictions)
+    found.append(stream.advance(state, table.slice(0, 0), lateness_ms=lateness_ms, final=True).predictions)
+    return pa.concat_tables(found).drop_columns(["arrived_ms"]).sort_by(ORDER)
+
+
+def walk(rows: int, user: int = 7, start_ms: int = 1_370_367_549_273, seed: int = 0) -> pa.Table:
+    """A user's readings every 50 ms."""
+    values = np.random.default_rng(seed).normal(size=(rows, 3)) * 5
+    return events(np.full(rows, user), start_ms + 50 * np.arange(rows), values)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[pa.Table, list[int], int]:
+    """Interleaved users with gaps and equal times, disorder within the lateness, repeats; and where to cut."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    lateness_ms = draw(st.sampled_from([0, 0, 1000, 3000]))
+    steps = draw(st.sampled_from([STEADY, IRREGULAR]))
+    lengths = draw(st.lists(st.integers(1, 700), min_size=1, max_size=4))
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    times_ms = np.concatenate([rng.integers(10**6, 10**6 + 1000) + np.cumsum(rng.choice(steps, n)) for n in lengths])
+    values = rng.normal(size=(len(users), 3)) * 8
+    arrival = times_ms + rng.integers(0, 100_000, len(lengths))[users]
+    arrival = arrival + rng.integers(0, lateness_ms + 1, len(users))
+    order = np.argsort(arrival, kind="stable")
+    if draw(st.booleans()):
+        repeats = rng.integers(0, len(users), 30)
+        order = order[np.argsort(np.concatenate((np.arange(len(users)), repeats + 0.5)), kind="stable") % len(users)]
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=12)))
+    return events(users[order], times_ms[order], values[order]), cuts, lateness_ms
+
+
+@settings(max_examples=150)
+@given(streams())
+def test_predictions_do_not_depend_on_the_cuts(stream: tuple[pa.Table, list[int], int]) -> None:
+    table, cuts, lateness_ms = stream
+
+    in_pieces, at_once = predict(table, cuts, lateness_ms), predict(table, [], lateness_ms)
+
+    assert in_pieces.equals(at_once)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32), st.sampled_from([1000, 3000]))
+def test_disorder_within_the_lateness_changes_nothing(seed: int, lateness_ms: int) -> None:
+    rng = np.random.default_rng(seed)
+    in_order = walk(400, seed=seed)
+    arrival = in_order.column("timestamp").to_numpy() + rng.integers(0, lateness_ms + 1, 400)
+    shuffled = in_order.take(np.argsort(arrival, kind="stable"))
+
+    assert predict(shuffled, [100, 101, 250], lateness_ms).equals(predict(in_order, []))
+
+
+@given(st.integers(0, 399), st.integers(1, 40))
+def test_a_replay_adds_nothing(start: int, length: int) -> None:
+    table = walk(400)
+    replayed = pa.concat_tables([table, table.slice(start, length), table])
+
+    assert predict(replayed, [400, 400 + length]).equals(predict(table, []))
+
+
+def test_a_window_a_second_from_the_fifth_on() -> None:
+    found = predict(walk(200), [])
+
+    assert found.column("timestamp").to_pylist() == [1_370_367_549_273 + 4950 + 1000 * nth for nth in range(6)]
+
+
+def test_a_window_is_due_with_the_reading_at_its_end() -> None:
+    stream = WindowStream(SumScorer())  # type: ignore[arg-type]
+
+    early = stream.advance(None, walk(99), lateness_ms=0, final=False)
+    due = stream.advance(early.state, walk(100).slice(99), lateness_ms=0, final=False)
+
+    assert early.predictions.num_rows == 0
+    assert due.predictions.num_rows == 1
+
+
+def test_no_window_crosses_a_gap() -> None:
+    before, after = walk(150), walk(150, start_ms=1_370_367_549_273 + 150 * 50 + 501)
+
+    both = predict(pa.concat_tables([before, after]), [])
+
+    assert both.equals(pa.concat_tables([predict(before, []), predict(after, [])]))
+
+
+def test_users_do_not_meet() -> None:
+    one, other = walk(200, user=1, seed=1), walk(200, user=2, seed=2)
+    interleaved = pa.concat_tables([one, other]).take(np.arange(400).reshape(2, 200).T.reshape(-1))
+
+    together = predict(interleaved, [77, 230])
+
+    assert together.equals(pa.concat_tables([predict(one, []), predict(other, [])]))
+
+
+def test_late_readings_are_refused_by_position_and_the_first_of_a_time_counts() -> None:
+    table = events(
+        np.array([1, 1, 1, 1, 2]), np.array([1000, 2000, 1999, 2000, 5]), np.arange(15, dtype=np.float64).reshape(5, 3)
+    )
+
+    result = WindowStream(SumScorer()).advance(None, table, lateness_ms=0, final=False)  # type: ignore[arg-type]
+
+    assert result.refused.to_pylist() == [{"position": 2, "reason": "late"}]
+    assert result.counts["duplicates"] == 1
+
+
+def test_what_was_flushed_is_final() -> None:
+    stream = WindowStream(SumScorer())  # type: ignore[arg-type]
+    table = walk(120)
+    flushed = stream.advance(None, table, lateness_ms=2000, final=True)
+
+    again = stream.advance(flushed.state, table.slice(100, 10), lateness_ms=2000, final=False)
+
+    assert flushed.predictions.num_rows == 2
+    assert again.refused.num_rows == 10
+
+
+def test_a_silent_user_keeps_little() -> None:
+    stream = WindowStream(SumScorer())  # type: ignore[arg-type]
+
+    short = stream.advance(None, walk(200), lateness_ms=0, final=False)
+    long = stream.advance(None, walk(20_000), lateness_ms=0, final=False)
+
+    assert len(long.state) <= len(short.state) + 1024
+
+
+def test_values_beyond_the_limit_count_as_the_limit() -> None:
+    table = walk(100)
+    wild = table.set_column(2, "x", pa.array(np.full(100, 5.9e20)))
+    capped = table.set_column(2, "x", pa.array(np.full(100, 20.0)))
+
+    assert predict(wild, []).equals(predict(capped, []))
