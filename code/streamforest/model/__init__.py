@@ -1,0 +1,1 @@
+"""Models: their runs and versions in MLflow, and the published one under ``model/``."""
