@@ -1,0 +1,129 @@
+"""Files of events to Kafka, at once or at their own pace."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from streamforest import files
+from streamforest.application import Application
+from streamforest.errors import Unreachable
+from streamforest.progress import Progress
+
+LONGEST_PAUSE_MS = 2_000
+"""A longer silence of a key is shortened to this when the pace is the recording's own."""
+_TICK_S = 0.05
+
+
+@dataclass
+class Replayed:
+    """What was sent."""
+
+    rows: int = 0
+    batches: int = 0
+
+
+def run(
+    spark: SparkSession,
+    application: Application,
+    folder: Path,
+    bootstrap_servers: str,
+    *,
+    checkpoint: Path,
+    speed: float,
+    again: bool,
+) -> Replayed:
+    """Send the parquet files below ``folder`` that ``checkpoint`` does not know yet, or all of them.
+
+    Each record is one event as JSON under its key. Records of one key are sent in order of time; a repeat after a
+    kill may send some twice. ``speed`` 0 sends at once, 1 at the recording's own pace, 2 twice as fast; every key's
+    clock starts when the replay starts.
+    """
+    if again:
+        files.remove(checkpoint)
+    replayed = Replayed()
+
+    def send(batch: DataFrame, _: int) -> None:
+        replayed.batches += 1
+        if speed:
+            replayed.rows += _send_paced(batch, application, bootstrap_servers, speed)
+        else:
+            _send(batch, application, bootstrap_servers)
+
+    query = (
+        spark.readStream.schema(application.schemas.event)
+        .option("maxFilesPerTrigger", 1 << 20)
+        .parquet(str(folder))
+        .writeStream.foreachBatch(send)
+        .queryName(f"produce {application.name}")
+        .option("checkpointLocation", str(checkpoint))
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    if not speed:
+        replayed.rows = sum(progress["numInputRows"] for progress in query.recentProgress)
+    return replayed
+
+
+def _message(application: Application) -> list[Column]:
+    columns = [F.col(name) for name in application.schemas.event.names]
+    return [F.col(application.key).cast("string").alias("key"), F.to_json(F.struct(*columns)).alias("value")]
+
+
+def _send(batch: DataFrame, application: Application, bootstrap_servers: str) -> None:
+    (
+        batch.repartition(application.key)
+        .sortWithinPartitions(application.key, application.event_time)
+        .select(*_message(application))
+        .write.format("kafka")
+        .option("kafka.bootstrap.servers", bootstrap_servers)
+        .option("topic", application.topics.events)
+        .option("kafka.linger.ms", 20)
+        .option("kafka.compression.type", "lz4")
+        .save()
+    )
+
+
+def _send_paced(batch: DataFrame, application: Application, bootstrap_servers: str, speed: float) -> int:
+    from kafka import KafkaProducer
+    from kafka.errors import KafkaError
+
+    in_time = Window.partitionBy(application.key).orderBy(application.event_time)
+    time_ms = F.col(application.event_time)
+    pause_ms = F.least(time_ms - F.lag(time_ms).over(in_time), F.lit(LONGEST_PAUSE_MS))
+    due = batch.withColumn("_pause_ms", F.coalesce(pause_ms, F.lit(0))).withColumn(
+        "_due_ms", F.sum("_pause_ms").over(in_time.rowsBetween(Window.unboundedPreceding, 0))
+    )
+    messages = due.orderBy("_due_ms", application.key).select("_due_ms", *_message(application)).persist()
+    total = messages.count()
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, linger_ms=10, acks="all")
+    try:
+        with Progress("sending", total) as progress:
+            for due_messages in _paced(messages.toLocalIterator(prefetchPartitions=True), speed):
+                for key, value in due_messages:
+                    producer.send(application.topics.events, key=key.encode(), value=value.encode())
+                progress.advance(len(due_messages))
+        producer.flush(timeout=30)
+    except KafkaError as error:
+        raise Unreachable(f"Kafka at {bootstrap_servers} took no more records ({error})", "start it again") from None
+    finally:
+        producer.close(timeout=10)
+        messages.unpersist()
+    return total
+
+
+def _paced(rows: Iterator[tuple[int, str, str]], speed: float) -> Iterator[list[tuple[str, str]]]:
+    """Groups of (key, value), each yielded when its tick has come."""
+    started = time.monotonic()
+    for tick, group in itertools.groupby(rows, key=lambda row: int(row[0] / speed / 1000 / _TICK_S)):
+        wait_s = started + tick * _TICK_S - time.monotonic()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        yield [(key, value) for _, key, value in group]
