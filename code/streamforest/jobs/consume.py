@@ -1,0 +1,172 @@
+"""consume: events from Kafka to predictions; with ``--batch`` the same predictions from files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from streamforest import files
+from streamforest.errors import BadInput, WrongUsage
+from streamforest.failures import explain
+from streamforest.jobs.context import Context, Job, Report
+from streamforest.progress import Progress, say
+from streamforest.streaming import topics
+from streamforest.streaming.predictor import RECORD_PREFIX, Predictor
+from streamforest.streaming.source import read_stream
+from streamforest.streaming.state import Checkpoint, Manifest
+
+_MAX_RECORDS = 400_000
+_POLL_S = 0.2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options: what to read, for how long, and how late events may be."""
+    parser.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="Kafka")
+    parser.add_argument("--available-now", action="store_true", help="predict what there is, then end")
+    parser.add_argument("--batches", type=int, metavar="N", help="end after N micro-batches")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after S seconds")
+    parser.add_argument(
+        "--lateness", type=float, default=0.0, metavar="S", help="how late an event may be (default: 0)"
+    )
+    parser.add_argument(
+        "--max-records", type=int, default=_MAX_RECORDS, metavar="N", help=f"in a micro-batch (default: {_MAX_RECORDS})"
+    )
+    parser.add_argument("--batch", type=Path, metavar="PATH", help="predict events in these files, without Kafka")
+    parser.add_argument("--reset", action="store_true", help="remove the record and its checkpoint, and start anew")
+
+
+def run(context: Context, options: argparse.Namespace) -> Report:
+    """Predict until told to end; every prediction is in ``predictions/pred_batch_<i>`` exactly once."""
+    if options.lateness < 0:
+        raise WrongUsage(f"--lateness {options.lateness} is not a time", "give seconds, 0 or more")
+    if options.max_records < 1:
+        raise WrongUsage(f"--max-records {options.max_records} is not a number of records", "give 1 or more")
+    return _batch(context, options.batch) if options.batch else _stream(context, options)
+
+
+def _stream(context: Context, options: argparse.Namespace) -> Report:
+    application, places = context.application, context.places
+    servers = context.bootstrap_servers
+    context.models.verify(context.models.require_champion())
+    topics.create_topics(servers, application.topics.all())
+    files.require_writable(places.predictions)
+    checkpoint = Checkpoint(places.checkpoints / "consume")
+    _open(checkpoint, places.predictions, topics.cluster_id(servers), application.predict.shards, reset=options.reset)
+    predictor = Predictor(
+        application, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
+    )
+    records = read_stream(context.spark, servers, application.topics.events, options.max_records)
+    writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")
+    writer = writer.option("checkpointLocation", str(checkpoint.query))
+    if options.available_now:
+        writer = writer.trigger(availableNow=True)
+    _watch(writer.start(), predictor, options)
+    if options.available_now:
+        predictor.flush(context.spark)
+    return {
+        "rows": predictor.totals["rows"],
+        "refused": dict(predictor.refused),
+        "duplicates": predictor.totals["duplicates"],
+        "predictions": predictor.totals["predictions"],
+        "batches": predictor.totals["batches"],
+        "latency_ms": predictor.latencies.quantiles(),
+        "versions": sorted(predictor.versions),
+        "path": str(places.predictions),
+    }
+
+
+def _open(checkpoint: Checkpoint, predictions: Path, cluster: str, shards: int, *, reset: bool) -> None:
+    """A checkpoint that fits the record and the cluster.
+
+    Raises:
+        BadInput: it belongs to another cluster, or there is a record without checkpoint.
+    """
+    record = [path for path in predictions.glob(f"{RECORD_PREFIX}*") if path.is_dir()]
+    cure = "start a new record with consume --reset (the old one is removed)"
+    if reset:
+        for path in [*record, checkpoint.query.parent]:
+            files.remove(path)
+    elif checkpoint.exists:
+        found = checkpoint.read()
+        if found.cluster_id != cluster:
+            raise BadInput(f"the record in {predictions} is of another Kafka cluster ({found.cluster_id})", cure)
+        return
+    elif record:
+        raise BadInput(f"{predictions} holds {record[0].name} but no checkpoint", cure)
+    files.remove(checkpoint.query)
+    checkpoint.commit(Manifest(cluster_id=cluster, shards=shards))
+
+
+def _watch(query: StreamingQuery, predictor: Predictor, options: argparse.Namespace) -> None:
+    """Return when the query ended by itself or a limit is reached; a micro-batch under way is finished first."""
+    started = time.monotonic()
+    try:
+        with Progress("predicting", None, "records") as progress:
+            while query.isActive and not _reached(predictor, options, started):
+                query.awaitTermination(_POLL_S)  # type: ignore[arg-type]  # takes fractions
+                progress.to(predictor.totals["rows"])
+            if query.isActive:
+                _stop(query)
+            query.awaitTermination()
+            progress.to(predictor.totals["rows"])
+    except StreamingQueryException as error:
+        raise explain(error) from error
+
+
+def _reached(predictor: Predictor, options: argparse.Namespace, started: float) -> bool:
+    if options.batches is not None and predictor.totals["batches"] >= options.batches:
+        return True
+    return options.seconds is not None and time.monotonic() - started >= options.seconds
+
+
+def _stop(query: StreamingQuery) -> None:
+    while query.isActive and query.status["isTriggerActive"]:
+        time.sleep(_POLL_S / 10)
+    query.stop()
+
+
+def _batch(context: Context, path: Path) -> Report:
+    application, places = context.application, context.places
+    source = path if path.is_absolute() else context.settings.home / path
+    if not source.exists():
+        raise BadInput(f"there is nothing at {source}", "give a folder or a file of events")
+    champion = context.models.require_champion()
+    context.models.verify(champion)
+    files.require_writable(places.predictions)
+    spark = context.spark
+    model = context.models.load(champion)
+    events = _events(context, source)
+    names = application.schemas.prediction.names
+    predictions = application.predict.batch(model, events).withColumn("modelVersion", F.lit(champion.version))
+    target = places.predictions / "batch"
+    say(f"predicting {source} with model version {champion.version}")
+    with files.aside(target) as folder:
+        predictions.select(*names).write.parquet(str(folder))
+    rows, written = events.count(), spark.read.parquet(str(target)).count()
+    return {
+        "rows": rows,
+        "refused": {},
+        "predictions": written,
+        "batches": 1,
+        "latency_ms": {"p50": None, "p95": None, "p99": None},
+        "versions": [champion.version],
+        "path": str(target),
+    }
+
+
+def _events(context: Context, source: Path) -> DataFrame:
+    """Events in a folder or file of parquet, or the accepted records of a raw file."""
+    application = context.application
+    names = application.schemas.event.names
+    if source.is_dir() or source.suffix == ".parquet":
+        return context.spark.read.schema(application.schemas.event).parquet(str(source))
+    return application.read(context.spark, [source]).where(F.col("reason").isNull()).select(*names)
+
+
+JOB = Job(name="consume", summary="events from Kafka to predictions", run=run, arguments=arguments, streams=True)

@@ -1,0 +1,111 @@
+"""What a job is given: its application, its places, and Spark when it asks for it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from streamforest import session
+from streamforest.application import Application, Places, places
+from streamforest.errors import BadInput, WrongUsage
+from streamforest.jars import CONNECTOR, ensure
+from streamforest.model.publication import ModelFolder
+from streamforest.model.tracking import Tracker
+from streamforest.settings import Settings
+
+Report = Mapping[str, Any]
+
+Kafka = Callable[[Settings], str]
+"""Tells where Kafka is, HOST:PORT, when a job first asks; it may start one for that."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of a job. Spark starts when :attr:`spark` is first read, so that bad input is told before."""
+
+    application: Application
+    settings: Settings
+    name: str
+    """Of the job."""
+    streams: bool = False
+    """Whether the job needs Kafka's connector."""
+    given_spark: SparkSession | None = field(default=None, compare=False)
+    kafka: Kafka | None = field(default=None, compare=False)
+    """Asked where the settings name no Kafka."""
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        if self.given_spark is not None:
+            return self.given_spark
+        jars = ensure(CONNECTOR, self.settings.jars) if self.streams else []
+        return session.build(self.settings, f"{self.name} {self.application.name}", jars=jars)
+
+    @cached_property
+    def places(self) -> Places:
+        return places(self.application, self.settings)
+
+    @cached_property
+    def models(self) -> ModelFolder:
+        return ModelFolder(self.places.model)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        return Tracker(self.settings, self.application.name)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where Kafka is.
+
+        Raises:
+            WrongUsage: nobody said.
+        """
+        if self.settings.bootstrap_servers is not None:
+            return self.settings.bootstrap_servers
+        if self.kafka is None:
+            raise WrongUsage("no Kafka is named", "give --bootstrap-servers HOST:PORT")
+        return self.kafka(self.settings)
+
+    def partitioned(self, folder: Path) -> DataFrame:
+        """Rows that partition left in ``folder``, the columns of the folders' names typed as in the raw schema.
+
+        Raises:
+            BadInput: there are none.
+        """
+        if not any(folder.rglob("*.parquet")):
+            raise BadInput(f"there are no rows in {folder}", f"run the job partition {self.application.name} first")
+        schema = self.application.schemas.raw
+        return self.spark.read.schema(schema).parquet(str(folder)).select(*schema.names)
+
+    def input(self, name: str) -> Path:
+        """A raw file below the data folder, compressed or not.
+
+        Raises:
+            BadInput: there is none, or it is empty.
+        """
+        for suffix in ("", ".xz", ".gz"):
+            path = self.places.data / f"{name}{suffix}"
+            if path.is_file():
+                if path.stat().st_size == 0:
+                    raise BadInput(f"{path} is empty", "put the real file there or make one: ./control_env.sh data")
+                return path
+        raise BadInput(
+            f"there is no {name} (nor .xz, .gz) in {self.places.data}",
+            "put it there, or fetch or make it: ./control_env.sh data",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the command line knows it."""
+
+    name: str
+    summary: str
+    run: Callable[[Context, argparse.Namespace], Report]
+    arguments: Callable[[argparse.ArgumentParser], None]
+    streams: bool = False

@@ -1,0 +1,83 @@
+"""test: a candidate scored on rows of people it never saw, beside the champion, and promoted if the gate holds."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from streamforest import files
+from streamforest.jobs.context import Context, Job, Report
+from streamforest.ml.evaluation import Evaluation, evaluate, report
+from streamforest.model.gate import judge
+from streamforest.model.publication import Version
+from streamforest.progress import say
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options: whose candidate."""
+    parser.add_argument("--pipeline", metavar="NAME", help="whose candidate (default: the application's)")
+
+
+def run(context: Context, options: argparse.Namespace) -> Report:
+    """Score, record in the candidate's run, and publish the candidate if it may replace the champion."""
+    application, models = context.application, context.models
+    name, _ = application.pipeline(options.pipeline)
+    candidate = models.candidate(name)
+    models.verify(candidate)
+    files.require_writable(context.places.model)
+    rows = context.partitioned(context.places.testing)
+    with context.tracker.run(run_id=candidate.run_id) as run_id:
+        say(f"scoring version {candidate.version} (pipeline {name})")
+        evaluations = _score(context, candidate, rows)
+        metrics = report(evaluations)
+        champion = _champion(context, candidate, rows)
+        verdict = judge(application.gate, metrics, champion)
+        context.tracker.log_evaluation(evaluations, metrics)
+        context.tracker.validated(candidate.version, verdict)
+    if verdict["passed"]:
+        models.promote(candidate, {application.gate.metric: verdict["candidate"]})
+    say(f"version {candidate.version} is {'published' if verdict['passed'] else 'refused: ' + _because(verdict)}")
+    return {
+        "pipeline": name,
+        "version": candidate.version,
+        "run_id": run_id,
+        "rows": rows.count(),
+        "windows": evaluations["predicted"].rows,
+        "metrics": metrics,
+        "confusion": {
+            column: {"classes": list(found.classes), "counts": found.confusion.tolist()}
+            for column, found in evaluations.items()
+        },
+        "unseen_classes": _unseen(candidate, evaluations["predicted"]),
+        "gate": verdict,
+        "synthetic": candidate.synthetic,
+    }
+
+
+def _score(context: Context, version: Version, rows: DataFrame) -> dict[str, Evaluation]:
+    scored = context.application.score(context.models.load(version), rows)
+    return evaluate(scored, context.application.variants)
+
+
+def _champion(context: Context, candidate: Version, rows: DataFrame) -> dict[str, Any] | None:
+    """The present champion's metrics on the same rows; None where there is none, or it is the candidate itself."""
+    champion = context.models.champion()
+    if champion is None or champion.version == candidate.version:
+        return None
+    say(f"scoring the champion, version {champion.version} (pipeline {champion.pipeline})")
+    return report(_score(context, champion, rows))
+
+
+def _unseen(candidate: Version, evaluation: Evaluation) -> list[str]:
+    """Classes of the tested rows that training had not: they are counted, and can only be wrong."""
+    by_class = evaluation.by_class()
+    return [name for name, values in by_class.items() if values["support"] and name not in candidate.classes]
+
+
+def _because(verdict: dict[str, Any]) -> str:
+    return "; ".join(verdict["reasons"])
+
+
+JOB = Job(name="test", summary="score the candidate and promote it if the gate holds", run=run, arguments=arguments)

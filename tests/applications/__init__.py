@@ -1,0 +1,1 @@
+"""Applications that only tests know."""
