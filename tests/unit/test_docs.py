@@ -1,0 +1,398 @@
+"""The pages say what the code does: verbs, options, tables, examples, links."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import inspect
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql.types import StructType
+
+from bench.__main__ import BENCHES
+from bench.__main__ import parser as bench_parser
+from streamforest import application as contract
+from streamforest import cli, errors, settings
+from streamforest.applications.activity import pipelines, records
+from streamforest.embedded import data, demo, evidence
+from streamforest.ml import features
+from streamforest.ml.forest import Forest
+from streamforest.ml.window_stream import WindowStream
+from streamforest.ml.windows import WindowSpec
+from streamforest.streaming.state import Manifest
+from tests.demo_reports import demo_report
+from tests.homes import REPOSITORY
+from tests.readings import SumScorer, events
+
+GUIDE = REPOSITORY / "docs" / "guide"
+DECISIONS = sorted((REPOSITORY / "docs" / "adr").glob("0*.md"))
+FOLDERS = ("bench", "data", "model", "predictions")
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted(REPOSITORY / folder / "README.md" for folder in FOLDERS if (REPOSITORY / folder / "README.md").exists()),
+]
+CODE = REPOSITORY / "code" / "streamforest"
+ACTIVITY = contract.load("activity", ["streamforest.applications"])
+SMOOTHING_WINDOWS = ACTIVITY.pipelines[ACTIVITY.default_pipeline].serving[ACTIVITY.smoothing]
+KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "bigint": (int,), "double": (int, float), "string": (str,)}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below a heading, up to the next one of any level."""
+    text = read(GUIDE / page)
+    found = re.search(rf"(?ms)^#+ {re.escape(heading)}$\n(.*?)(?=^#+ |\Z)", text)
+    assert found, f"{page} has no section {heading}"
+    return found.group(1)
+
+
+def table(text: str, head: str) -> list[list[str]]:
+    """Cells of the rows of the table whose first column is headed so."""
+    blocks = re.findall(r"(?m)(?:^\|.*\|$\n?)+", text)
+    (found,) = [block for block in blocks if block.startswith(f"| {head} |")]
+    lines = found.strip().splitlines()[2:]
+    return [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def quoted(cells: list[list[str]]) -> list[str]:
+    """What stands in backticks in the first column, in order."""
+    return [name for row in cells for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+def blocks(language: str) -> list[Any]:
+    """Fenced blocks of all pages, with the page and the line as their ids."""
+    found = []
+    for page in PAGES:
+        text = read(page)
+        for block in re.finditer(rf"(?ms)^```{language}\n(.*?)^```", text):
+            line = text.count("\n", 0, block.start()) + 1
+            found.append(pytest.param(block.group(1), id=f"{named(page)}:{line}"))
+    return found
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```", "", read(page))
+    broken = []
+
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        anchors = re.findall(r"(?m)^#+ (.*)$", read(target)) if target.suffix == ".md" else []
+        if not target.exists() or (anchor and anchor not in map(slug, anchors)):
+            broken.append(link)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_what_a_page_names_exists(page: Path) -> None:
+    text = read(page)
+    verbs = re.findall(r"(?m)^cmd_([a-z]+)\(\)", read(REPOSITORY / "control_env.sh"))
+
+    paths = re.findall(r"`((?:code|tests|docs|requirements)/[\w./-]+)`", text)
+    objects = re.findall(r"`(streamforest(?:\.\w+)+)`", text)
+
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+    assert [name for name in objects if not resolves(name)] == []
+    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z]+)", text) if verb not in verbs] == []
+
+
+def resolves(name: str) -> bool:
+    """True for a module, or something in one."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return module != "" and hasattr(importlib.import_module(module), attribute)
+    return True
+
+
+def test_the_readme_lists_the_verbs() -> None:
+    helped = subprocess.run(["./control_env.sh", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    expected = re.findall(r"(?m)^  (\S.*?)  +(\S.*)$", helped.stdout)
+
+    found = table(read(REPOSITORY / "README.md"), "verb")
+
+    assert [(verb.strip("`"), meaning) for verb, meaning in found] == expected
+
+
+def test_the_readme_shows_the_table_of_evidence(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"(?ms)^```text\n(streamforest demo.*?)^```", read(REPOSITORY / "README.md"))
+    rows = evidence.rows(demo_report(tmp_path, synthetic=False))
+    groups = {row.group: [each.name for each in rows if each.group == row.group] for row in rows}
+    expected = [name for group, names in groups.items() for name in (group, *names)]
+
+    found = [line.strip().split("  ")[0] for line in shown.splitlines()[1:] if line]
+
+    assert found == expected
+    steps = demo._OTHER_STEPS + 2 * len(ACTIVITY.pipelines)
+    assert f"`[1/{steps}]` to `[{steps}/{steps}]`" in read(GUIDE / "getting-started.md")
+
+
+@pytest.mark.parametrize("block", blocks("bash"))
+def test_commands_can_be_typed(block: str) -> None:
+    parsers = {"job": cli.parser(), "bench": bench_parser(), "demo": demo._parser(), "data": data._parser()}
+    targets = re.findall(r"(?m)^([a-z-]+):", read(REPOSITORY / "Makefile"))
+
+    for line in block.splitlines():
+        words = shlex.split(line.split(" | ")[0], comments=True)
+        is_synopsis = any(word.startswith("[") for word in words)
+        if words[:1] == ["./control_env.sh"] and words[1] in parsers and not is_synopsis:
+            parsers[words[1]].parse_args(words[2:])
+        elif words[:1] == ["make"]:
+            assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_compiles_and_finds_its_imports(block: str) -> None:
+    tree = ast.parse(block)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert all(resolves(name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert all(resolves(f"{node.module}.{name.name}") for name in node.names)
+
+
+@pytest.mark.parametrize("name", cli.JOBS)
+def test_options_of_a_job_are_those_of_its_parser(name: str) -> None:
+    jobs = next(each for each in cli.parser()._actions if isinstance(each, argparse._SubParsersAction))
+    actions = [action for action in jobs.choices[name]._actions if action.option_strings and action.dest != "help"]
+    common = table(section("jobs.md", "Options of every job"), "option")
+
+    own = table(section("jobs.md", name), "option")
+    documented = {quoted([row])[0]: row[1] for row in [*common, *own]}
+
+    assert set(documented) == {" ".join(filter(None, (each.option_strings[0], each.metavar))) for each in actions}
+    for action in actions:
+        if isinstance(action.default, (int, float)) and not isinstance(action.default, bool):
+            assert documented[f"{action.option_strings[0]} {action.metavar}"] == f"{action.default:g}"
+
+
+@pytest.mark.parametrize("name", cli.JOBS)
+def test_report_keys_of_a_job_are_those_it_returns(name: str) -> None:
+    tree = ast.parse(read(CODE / "jobs" / f"{name}.py"))
+
+    assert set(quoted(table(section("jobs.md", name), "report key"))) == set(returned(tree))
+
+
+def returned(tree: ast.Module) -> Iterator[str]:
+    """Keys of the reports that a job's functions return; those made for both sides of a split are spelled out."""
+    makers = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.returns]
+    reports = [maker for maker in makers if ast.unparse(maker.returns or maker) == "Report"]
+    for found in (each.value for maker in reports for each in ast.walk(maker) if isinstance(each, ast.Return)):
+        if isinstance(found, ast.Dict):
+            yield from (str(key.value) for key in found.keys if isinstance(key, ast.Constant))
+            keys = [each.key for each in found.values if isinstance(each, ast.DictComp)]
+            prefixes = [ast.unparse(key)[2:].partition("{")[0] for key in keys if isinstance(key, ast.JoinedStr)]
+            yield from (f"{prefix}{side}" for prefix in prefixes for side in ("training", "testing"))
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    kinds: list[type[errors.StreamforestError]] = [errors.StreamforestError, *errors.StreamforestError.__subclasses__()]
+    codes = {row[0] for row in table(section("jobs.md", "Exit codes"), "code")}
+
+    assert codes == {"0", "130, 143"} | {str(kind.exit_code) for kind in kinds}
+
+
+def test_reasons_of_refused_records_are_the_readers() -> None:
+    assert quoted(table(section("data.md", "Refused records"), "reason")) == list(records.REASONS)
+
+
+def test_reasons_of_refused_messages_are_the_decoders_and_late() -> None:
+    sources = [CODE / "streaming" / "decoding.py", CODE / "applications" / "activity" / "events.py"]
+    decoded = [reason for path in sources for reason in re.findall(r'when\(.*, "(\w+)"\)', read(path))]
+    late = advance([2000, 1000])
+
+    expected = [*decoded, *late.refused.column("reason").to_pylist()]
+    assert quoted(table(section("stream.md", "Refused messages"), "reason")) == expected
+
+
+def advance(times_ms: list[int]) -> contract.Advance:
+    """What comes of readings of one user at these times."""
+    given = events(np.full(len(times_ms), 1), np.array(times_ms), np.zeros((len(times_ms), 3)))
+    return WindowStream(SumScorer()).advance(None, given, lateness_ms=0, final=False)  # type: ignore[arg-type]
+
+
+def test_settings_are_those_that_are_read() -> None:
+    by_jobs = table(section("settings.md", "Read by the jobs"), "variable")
+    by_shell = table(section("settings.md", "Read by control_env.sh"), "variable")
+    shell = read(REPOSITORY / "control_env.sh")
+    described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
+
+    assert set(quoted(by_jobs)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
+    assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
+        (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
+    ]
+
+
+def test_windows_gate_and_features_have_these_numbers() -> None:
+    spec = {row[0].strip("`"): int(row[1]) for row in table(section("model.md", "Windows"), "of a window")}
+    gate = {row[0].strip("`"): row[1].strip("`") for row in table(section("model.md", "The gate"), "field")}
+
+    assert spec == {field.name: field.default for field in fields(WindowSpec)}
+    assert gate == {field.name: str(getattr(ACTIVITY.gate, field.name)) for field in fields(contract.Gate)}
+    assert f"a window with {len(features.STATISTICS)} numbers" in section("model.md", "Features")
+    assert f"up to {SMOOTHING_WINDOWS} in all" in section("model.md", "Smoothing")
+
+
+@pytest.mark.parametrize("name", ACTIVITY.pipelines)
+def test_stages_are_those_of_the_pipeline(name: str) -> None:
+    tree = ast.parse(inspect.getsource(pipelines))
+    functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
+
+    assert re.findall(r"(?m)^\d+\. `(\w+)`", section("model.md", name)) == list(stages(name, functions))
+
+
+def stages(name: str, functions: dict[str, ast.FunctionDef]) -> Iterator[str]:
+    """Names of the stages in the list that a function returns, those of functions that it calls in their place."""
+    lists = [each for each in ast.walk(functions[name]) if isinstance(each, ast.List)]
+    for call in max(lists, key=lambda each: len(ast.unparse(each))).elts:
+        called = ast.unparse(call).removeprefix("*").partition("(")[0]
+        if called in functions:
+            yield from stages(called, functions)
+        else:
+            yield called
+
+
+PARTS: list[type] = [contract.Application, contract.Inputs, contract.Schemas, contract.Topics, contract.Split]
+PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Gate, contract.Signal]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_the_contract_is_described_field_by_field(part: type) -> None:
+    page = section("adding-an-application.md", part.__name__)
+
+    assert quoted(table(page, "field")) == [field.name for field in fields(part)]
+
+
+def test_topics_and_messages_are_the_applications() -> None:
+    topics = ACTIVITY.topics
+    event, prediction = (json.loads(text) for text in re.findall(r"(?s)```json\n(.*?)```", read(GUIDE / "stream.md")))
+
+    described = table(section("stream.md", "Topics"), "topic")
+
+    assert [row[0].strip("`") for row in described] == [topics.events, topics.predictions, topics.invalid]
+    assert f"with {topics.partitions} partitions each" in section("stream.md", "Topics")
+    assert_fits(event, ACTIVITY.schemas.event)
+    assert_fits(prediction, ACTIVITY.schemas.prediction)
+    assert f"`{prediction['userId']}:{prediction['timestamp']}`" in described[1][2]
+
+
+def assert_fits(message: dict[str, Any], schema: StructType) -> None:
+    assert list(message) == schema.names
+    for field in schema.fields:
+        assert isinstance(message[field.name], KINDS[field.dataType.simpleString()])
+
+
+def test_what_a_stream_remembers_has_these_columns() -> None:
+    found = advance([0, 50, 100])
+    page = section("stream.md", "How it is kept")
+
+    with pa.ipc.open_file(pa.BufferReader(found.state)) as reader:
+        assert quoted(table(page, "column")) == reader.schema.names
+    assert quoted(table(page, "field")) == [field.name for field in fields(Manifest)]
+    assert f"one of {ACTIVITY.predict.shards} shards" in page
+    sent = re.findall(r'"key": "(\w+)"', read(CODE / "streaming" / "shard.py"))
+    assert quoted(table(section("stream.md", "Messages"), "header")) == sent
+
+
+def test_lines_to_look_up_are_lines_of_the_code() -> None:
+    sources = [*CODE.rglob("*.py"), REPOSITORY / "control_env.sh"]
+    code = "".join(read(path) for path in sources)
+
+    lines = quoted(table(section("getting-started.md", "When something goes wrong"), "the line says"))
+
+    assert [line for line in lines if line not in code] == []
+
+
+def test_the_benchmarks_are_these() -> None:
+    assert quoted(table(section("development.md", "Benchmarks"), "name")) == list(BENCHES)
+
+
+def test_a_model_predicts_without_spark_as_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = re.findall(r"(?ms)^```python\n(.*?)^```", section("model.md", "A model in your own code"))
+    (example,) = [block for block in examples if "WindowStream" in block]
+    publish_tiny_model(tmp_path / "model" / "trained_pipeline")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+
+    exec(compile(example, "model.md", "exec"), namespace)  # noqa: S102  # the page's own text
+
+    assert namespace["predictions"].num_rows == 6
+    assert set(namespace["predictions"].column("action").to_pylist()) <= {"Sitting", "Walking"}
+
+
+def publish_tiny_model(folder: Path) -> None:
+    """What the stream needs of a model: one tree that looks at the first feature."""
+    leaf = {"featureIndex": -1, "leftCategoriesOrThreshold": [], "numCategories": -1}
+    split = {"featureIndex": 0, "leftCategoriesOrThreshold": [0.5], "numCategories": -1}
+    nodes = [(0, 1, 2, [5.0, 5.0], split), (1, -1, -1, [4.0, 1.0], leaf), (2, -1, -1, [1.0, 4.0], leaf)]
+    tree = [
+        {"id": number, "impurityStats": counts, "leftChild": left, "rightChild": right, "split": each}
+        for number, left, right, counts, each in nodes
+    ]
+    (folder / "stage" / "data").mkdir(parents=True)
+    pq.write_table(pa.table({"treeID": [0] * len(tree), "nodeData": tree}), folder / "stage" / "data" / "part.parquet")
+    description = {
+        "classes": ["Sitting", "Walking"],
+        "limit": 20.0,
+        "spec": {field.name: field.default for field in fields(WindowSpec)},
+        "smoothing_windows": SMOOTHING_WINDOWS,
+        "features": "statistics",
+        "affine": [],
+    }
+    (folder / "serving").mkdir()
+    (folder / "serving" / "model.json").write_text(json.dumps(description))
+    forest = Forest.from_spark(folder / "stage", len(features.STATISTICS))
+    (folder / "serving" / "forest.treelite").write_bytes(forest.to_bytes())
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_a_decision_has_its_five_parts_on_one_screen(page: Path) -> None:
+    text = read(page)
+
+    headings = re.findall(r"(?m)^## (.*)$", text)
+
+    assert headings == ["Status", "Context", "Decision", "Consequences", "What would change our mind"]
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert text.count("\n") < 60
+
+
+def test_every_page_is_listed() -> None:
+    index = read(REPOSITORY / "docs" / "README.md")
+    decisions = re.findall(r"\| (\d+) \| \[(.*)\]\((.*)\) \|", read(DECISIONS[0].parent / "README.md"))
+
+    titles = [read(page).partition("\n")[0] for page in DECISIONS]
+
+    assert [f"# {number}. {title}" for number, title, _ in decisions] == titles
+    assert [name for _, _, name in decisions] == [page.name for page in DECISIONS]
+    assert [int(number) for number, _, _ in decisions] == list(range(1, len(DECISIONS) + 1))
+    assert {page.name for page in GUIDE.glob("*.md")} == set(re.findall(r"\(guide/([\w-]+\.md)\)", index))
