@@ -49,7 +49,10 @@ def truncated_history(home: Path) -> None:
 
 
 def file_for_a_folder(name: str) -> Callable[[Path], None]:
-    return lambda home: (home / name).write_text("in the way") and None
+    def prepare(home: Path) -> None:
+        (home / name).write_text("in the way")
+
+    return prepare
 
 
 def nothing(home: Path) -> None:

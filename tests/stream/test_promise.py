@@ -112,7 +112,7 @@ def send(stream: World, readings: pd.DataFrame, *others: tuple[bytes | None, byt
 def interleaved(readings: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The users' readings shuffled into each other, each user's own order kept."""
     rng = random.Random(seed)
-    queues = {user: part.to_dict("records")[::-1] for user, part in readings.groupby("userId")}
+    queues = {int(user): part.to_dict("records")[::-1] for user, part in readings.groupby(readings.userId.astype(int))}
     mixed = []
     while queues:
         user = rng.choice(sorted(queues))

@@ -153,3 +153,15 @@ def test_values_beyond_the_limit_count_as_the_limit() -> None:
     capped = table.set_column(2, "x", pa.array(np.full(100, 20.0)))
 
     assert predict(wild, []).equals(predict(capped, []))
+
+
+def test_a_model_with_other_classes_goes_on_from_the_same_windows() -> None:
+    table = walk(400)
+    old, new = SumScorer(), SumScorer(classes=("Jogging", "Walking"))
+    first = WindowStream(old).advance(None, table.slice(0, 200), lateness_ms=0, final=False)  # type: ignore[arg-type]
+
+    second = WindowStream(new).advance(first.state, table.slice(200), lateness_ms=0, final=False)  # type: ignore[arg-type]
+
+    times_ms = [part.predictions.column("timestamp").to_pylist() for part in (first, second)]
+    assert times_ms[0] + times_ms[1] == predict(table, []).column("timestamp").to_pylist()
+    assert set(second.predictions.column("action").to_pylist()) <= set(new.classes)

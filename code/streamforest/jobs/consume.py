@@ -52,8 +52,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
 def _stream(context: Context, options: argparse.Namespace) -> Report:
     application, places = context.application, context.places
-    servers = context.bootstrap_servers
     context.models.verify(context.models.require_champion())
+    servers = context.bootstrap_servers
     topics.create_topics(servers, application.topics.all())
     files.require_writable(places.predictions)
     checkpoint = Checkpoint(places.checkpoints / "consume")

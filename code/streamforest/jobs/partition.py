@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, options: argparse.Namespace) -> Report:
-    """Write ``data/partitioned/{training,testing}`` and ``data/refused``; both replaced at once, or not at all."""
+    """Write ``data/partitioned/{training,testing}`` and ``data/refused``; each replaced at once, the rows first."""
     application, places = context.application, context.places
     split_at = options.split_at or application.split.default
     source = context.input(application.inputs.history)

@@ -21,11 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Send the files of ``data/real_time`` that this Kafka has not got yet."""
     application, folder = context.application, context.places.real_time
-    servers = context.bootstrap_servers
     if options.speed < 0:
         raise WrongUsage(f"--speed {options.speed} is not a pace", "give 0 (at once), 1 (the recording's own) or more")
     if not any(folder.glob("*.parquet")):
         raise BadInput(f"there is nothing to send in {folder}", f"run the job sample {application.name} first")
+    servers = context.bootstrap_servers
     topics.create_topics(servers, application.topics.all())
     checkpoint = context.places.checkpoints / "produce" / topics.cluster_id(servers)
     replayed = replay.run(

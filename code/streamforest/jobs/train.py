@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
 from pyspark.sql import types as T
 
 from streamforest import files
@@ -19,6 +17,9 @@ from streamforest.jobs.partition import FINGERPRINT
 from streamforest.ml.fit import fit
 from streamforest.model.publication import Version, now
 from streamforest.progress import say
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 _SIGNATURE_TYPES = {
     T.IntegerType: "integer",
@@ -101,6 +102,9 @@ def _fingerprint(partitioned: Path) -> dict[str, Any]:
 
 
 def _signature(raw: T.StructType) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(_SIGNATURE_TYPES.get(type(field.dataType), "string"), field.name) for field in raw.fields
     ]

@@ -13,6 +13,8 @@ times_ms, x, y, z  lists, same length  readings that windows to come still need
 probabilities      list of doubles     class probabilities of that event's last windows, flattened, oldest first
 =================  ==================  ==========================================================================
 
+The schema's metadata names the classes. A model with other classes starts its smoothing anew.
+
 What is final: a reading older than the user's clock minus the lateness is refused, so everything up to there (the
 horizon) cannot change any more. A window is due when a reading at its end or later, within the same event, lies
 at or before the horizon: then none of the readings that it is interpolated from can change.
@@ -20,6 +22,8 @@ at or before the horizon: then none of the readings that it is interpolated from
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +38,7 @@ from streamforest.ml.smoothing import Probabilities, decide, smooth
 from streamforest.ml.windows import Flags, Index, Times, Values, complete, cut, event_starts
 
 _AXES = ("x", "y", "z")
+_CLASSES = b"classes"
 _NEVER_MS = np.int64(-(1 << 60))
 _RUN_BITS = 32
 
@@ -88,7 +93,7 @@ class WindowStream:
 
     def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
         """See :meth:`streamforest.application.StreamModel.advance`."""
-        tails = _load(state, len(self._scorer.classes))
+        tails = _load(state, self._scorer.classes)
         new_users = _numpy(events, "userId").astype(np.int64)
         new_times_ms = _numpy(events, "timestamp").astype(np.int64)
         users = np.union1d(tails.users, new_users)
@@ -221,7 +226,7 @@ class WindowStream:
     ) -> bytes:
         """The state after this call: what the next window of each user's current event needs, and all that is later."""
         if not len(users):
-            return _dump(users, latest_ms, latest_ms, latest_ms, users, readings, users, history[2])
+            return self._dump(users, latest_ms, latest_ms, latest_ms, users, readings, users, history[2])
         current = _current_events(runs, len(users))
         next_number = runs.first_number[current] + runs.count[current]
         next_start_ms = runs.origin_ms[current] + next_number * self._spec.step_ms
@@ -242,7 +247,39 @@ class WindowStream:
         known = np.bincount(owner[wanted], minlength=len(users))
         known_offsets = np.concatenate(([0], np.cumsum(known)))
         origin_ms = runs.origin_ms[current]
-        return _dump(users, latest_ms, origin_ms, next_number, offsets, kept, known_offsets, raw[wanted])
+        return self._dump(users, latest_ms, origin_ms, next_number, offsets, kept, known_offsets, raw[wanted])
+
+    def _dump(
+        self,
+        users: Index,
+        latest_ms: Times,
+        origin_ms: Times,
+        next_number: Index,
+        offsets: Index,
+        readings: _Readings,
+        probability_offsets: Index,
+        probabilities: Probabilities,
+    ) -> bytes:
+        def lists(starts: Index, values: npt.NDArray[Any]) -> pa.Array:
+            bounds = starts if len(starts) else np.zeros(1, dtype=np.int64)
+            return pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(np.ascontiguousarray(values)))
+
+        table = pa.table(
+            {
+                "user": users,
+                "latest_ms": latest_ms,
+                "origin_ms": origin_ms,
+                "next_number": next_number,
+                "times_ms": lists(offsets, readings.times_ms),
+                **{axis: lists(offsets, readings.values[:, column]) for column, axis in enumerate(_AXES)},
+                "probabilities": lists(probability_offsets * probabilities.shape[1], probabilities.reshape(-1)),
+            }
+        )
+        table = table.replace_schema_metadata({_CLASSES: json.dumps(list(self._scorer.classes))})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue().to_pybytes())
 
 
 def _late(position: Index, times_ms: Times, latest_ms: Times, lateness_ms: int) -> Flags:
@@ -287,14 +324,18 @@ def _numpy(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return np.asarray(table.column(name).to_numpy())
 
 
-def _load(state: bytes | None, classes: int) -> _Tails:
+def _load(state: bytes | None, classes: Sequence[str]) -> _Tails:
+    """Tails of a state; without probabilities where they are of other classes."""
+    width = len(classes)
     if state is None:
         none = np.zeros(0, dtype=np.int64)
         one = np.zeros(1, dtype=np.int64)
-        return _Tails(none, none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, classes)))
+        return _Tails(none, none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, width)))
     with pa.ipc.open_file(pa.BufferReader(state)) as reader:
         table = reader.read_all().combine_chunks()
     lists = {name: _flat(table, name) for name in ("times_ms", *_AXES, "probabilities")}
+    if json.loads(table.schema.metadata[_CLASSES]) != list(classes):
+        lists["probabilities"] = np.zeros(table.num_rows + 1, dtype=np.int64), np.empty(0)
     return _Tails(
         users=_numpy(table, "user"),
         latest_ms=_numpy(table, "latest_ms"),
@@ -303,8 +344,8 @@ def _load(state: bytes | None, classes: int) -> _Tails:
         offsets=lists["times_ms"][0],
         times_ms=lists["times_ms"][1],
         values=np.column_stack([lists[axis][1] for axis in _AXES]),
-        probability_offsets=lists["probabilities"][0] // classes,
-        probabilities=lists["probabilities"][1].reshape(-1, classes),
+        probability_offsets=lists["probabilities"][0] // width,
+        probabilities=lists["probabilities"][1].reshape(-1, width),
     )
 
 
@@ -313,34 +354,3 @@ def _flat(table: pa.Table, name: str) -> tuple[Index, npt.NDArray[Any]]:
     lengths = np.asarray(pc.list_value_length(column).to_numpy())
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     return offsets, np.asarray(pc.list_flatten(column).to_numpy())
-
-
-def _dump(
-    users: Index,
-    latest_ms: Times,
-    origin_ms: Times,
-    next_number: Index,
-    offsets: Index,
-    readings: _Readings,
-    probability_offsets: Index,
-    probabilities: Probabilities,
-) -> bytes:
-    def lists(starts: Index, values: npt.NDArray[Any]) -> pa.Array:
-        bounds = starts if len(starts) else np.zeros(1, dtype=np.int64)
-        return pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(np.ascontiguousarray(values)))
-
-    table = pa.table(
-        {
-            "user": users,
-            "latest_ms": latest_ms,
-            "origin_ms": origin_ms,
-            "next_number": next_number,
-            "times_ms": lists(offsets, readings.times_ms),
-            **{axis: lists(offsets, readings.values[:, column]) for column, axis in enumerate(_AXES)},
-            "probabilities": lists(probability_offsets * probabilities.shape[1], probabilities.reshape(-1)),
-        }
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())

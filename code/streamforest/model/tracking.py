@@ -11,19 +11,20 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import mlflow
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from pyspark.ml import Pipeline, PipelineModel
 
 from streamforest.errors import Unreachable
 from streamforest.ml.evaluation import Evaluation, flatten
 from streamforest.ml.figures import confusion_figure
 from streamforest.settings import REPOSITORY, Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.models import ModelSignature
 
 CHAMPION = "champion"
 _CONNECT_LIMIT_S = 3.0
@@ -45,6 +46,9 @@ class Tracker:
         Raises:
             Unreachable: it does not answer within 3 s.
         """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
         if self._connected:
             return
         for logger in ("mlflow", "alembic"):
@@ -63,6 +67,9 @@ class Tracker:
     @contextlib.contextmanager
     def run(self, *, name: str | None = None, run_id: str | None = None) -> Iterator[str]:
         """A new run, or an earlier one continued; yields its id. A failure inside marks the run as failed."""
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
         self.connect()
         try:
             with mlflow.start_run(run_name=name, run_id=run_id) as run:
@@ -72,12 +79,16 @@ class Tracker:
 
     def log_training(self, pipeline: Pipeline, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Parameters of every stage, further ones, and tags with the code's revision, in the current run."""
+        import mlflow
+
         mlflow.log_params({name: str(value)[:_PARAMETER_CHARACTERS] for name, value in parameters.items()})
         mlflow.log_params(stage_parameters(pipeline))
         mlflow.set_tags({**tags, "git_revision": revision()})
 
     def log_model(self, model: PipelineModel, signature: ModelSignature, staging: Path) -> str:
         """Log the fitted pipeline and register it, not yet validated; returns the version."""
+        import mlflow
+
         with warnings.catch_warnings():
             # type hints of mlflow's own model classes
             warnings.simplefilter("ignore")
@@ -95,6 +106,8 @@ class Tracker:
 
     def log_evaluation(self, evaluations: Mapping[str, Evaluation], metrics: Mapping[str, Any]) -> None:
         """Metrics, and of each evaluation its confusion matrix as table and figure, in the current run."""
+        import mlflow
+
         mlflow.log_metrics(flatten(metrics))
         with tempfile.TemporaryDirectory() as folder:
             for name, evaluation in evaluations.items():
@@ -105,6 +118,8 @@ class Tracker:
 
     def validated(self, version: str, verdict: Mapping[str, Any]) -> None:
         """Note the gate's verdict on a version; the one that passed becomes the champion."""
+        import mlflow
+
         passed = bool(verdict["passed"])
         status = "passed" if passed else "failed"
         mlflow.log_dict(dict(verdict), "gate.json")
@@ -114,11 +129,15 @@ class Tracker:
 
     def get_run(self, run_id: str) -> Run:
         """A run with its parameters, metrics and tags."""
+        import mlflow
+
         self.connect()
         return mlflow.get_run(run_id)
 
     @property
-    def _client(self) -> mlflow.MlflowClient:
+    def _client(self) -> MlflowClient:
+        import mlflow
+
         return mlflow.MlflowClient()
 
     def _probe(self) -> None:

@@ -20,15 +20,22 @@ def decode_json(value: Column, schema: T.StructType, broken: Callable[[Column], 
     """
     text = F.try_validate_utf8(value.cast("string"))
     read = F.from_json(text, T.StructType([*schema.fields, T.StructField(_CORRUPT, T.StringType())]), _OPTIONS)
-    event = F.struct(*[read[name].alias(name) for name in schema.names])
-    missing = F.lit(False)
-    for name in schema.names:
-        missing = missing | read[name].isNull()
-    reason = (
-        F.when(value.isNull(), "null")
-        .when(text.isNull(), "encoding")
-        .when(read.isNull() | read[_CORRUPT].isNotNull(), "json")
-        .when(missing, "fields")
-        .otherwise(broken(read))
-    )
-    return F.when(reason.isNull(), event), reason
+
+    def judged(found: Column) -> Column:
+        event = F.struct(*[found[name].alias(name) for name in schema.names])
+        missing = F.lit(False)
+        for name in schema.names:
+            missing = missing | found[name].isNull()
+        reason = (
+            F.when(value.isNull(), "null")
+            .when(text.isNull(), "encoding")
+            .when(found.isNull() | found[_CORRUPT].isNotNull(), "json")
+            .when(missing, "fields")
+            .otherwise(broken(found))
+        )
+        return F.struct(F.when(reason.isNull(), event).alias("event"), reason.alias("reason"))
+
+    # An expression has no local variables but those of a function over an array. Without one, each of the many
+    # references above would parse the text again: 65 instead of 8 microseconds a record.
+    outcome = F.transform(F.array(read), judged)[0]
+    return outcome["event"], outcome["reason"]

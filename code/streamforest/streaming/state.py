@@ -4,7 +4,7 @@
 
     .checkpoint/consume/manifest.json           replaced at once: the moment of a micro-batch's commit
     .checkpoint/consume/intent.json             which model the micro-batch under way is predicted with
-    .checkpoint/consume/state/<sequence>-<shard>-<attempt>.arrow
+    .checkpoint/consume/state/<attempt>-<shard>.arrow
     .checkpoint/consume/query/                  Spark's own: offsets and commits
 
 A micro-batch reads the files that the manifest names and writes new ones aside. Killed before the manifest was

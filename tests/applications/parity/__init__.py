@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ PREDICTION = _schema(("id", "integer"), ("at", "long"), ("parity", "string"), ("
 CLASSES = ["even", "odd"]
 
 
-def read(spark: SparkSession, paths: list[Path]) -> DataFrame:
+def read(spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
     """Lines ``id,a,b``."""
     lines = spark.read.text([str(path) for path in paths]).withColumn("line", F.monotonically_increasing_id() + 1)
     parsed = lines.withColumn("part", F.split("value", ",")).select(
