@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import hypothesis
@@ -11,6 +12,10 @@ from pyspark.sql import SparkSession
 
 from streamforest import jars, session, settings
 from streamforest.embedded.broker import Broker
+
+# A worker of pytest-xdist has a main module without a file; pyspark.ml.connect takes that for its doctests, and exits.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = __file__
 
 # A busy machine is no failure: an example may take its time.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -17,7 +17,7 @@ from streamforest.model.publication import ModelFolder
 from tests.homes import HISTORY, REPOSITORY, environment, job, report
 
 LINES = [
-    f"{user},{action},{1370367549273 + 50 * nth},{(nth * user) % 7 if action == 'Walking' else 0.1},9.8,{nth % 3};"
+    f"{user},{action},{1370367549273 + 50 * nth},{nth % 7 if action == 'Walking' else 0.1},9.8,{nth % 3};"
     for user in (1600, 1601, 1610)
     for action in ("Walking", "Sitting")
     for nth in range(400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +19,15 @@ def parsed(context: Context, source: Path) -> Iterator[DataFrame]:
     """Records of a raw file, as the application's ``read`` gives them, kept on disk while the block runs."""
     say(f"reading {source.name} ({source.stat().st_size / 1e6:,.1f} MB)")
     files.require_writable(context.places.data)
-    # beside the result, since a machine's /tmp may be small and a cluster's is not shared
-    with tempfile.TemporaryDirectory(prefix=".parsing-", dir=context.places.data) as folder:
-        target = str(Path(folder) / "records")
-        context.application.read(context.spark, [source]).write.parquet(target)
-        yield context.spark.read.parquet(target)
+    # Beside the result, since a machine's /tmp may be small and a cluster's is not shared. The job's lock is held, so
+    # what lies there was left by a killed run.
+    target = context.places.data / f".parsing-{context.name}"
+    files.remove(target)
+    try:
+        context.application.read(context.spark, [source]).write.parquet(str(target))
+        yield context.spark.read.parquet(str(target))
+    finally:
+        files.remove(target)
 
 
 def reasons(records: DataFrame) -> dict[str, int]:
