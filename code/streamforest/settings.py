@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,3 +96,20 @@ def load(
         java_home=environ.get("JAVA_HOME"),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
+
+
+@contextlib.contextmanager
+def kept(variable: str) -> Iterator[None]:
+    """Leave a variable of the environment as it was before the block.
+
+    MLflow writes the store that it is told into ``MLFLOW_TRACKING_URI``, where the next job of this process, which may
+    be of another home, would take it for the user's word.
+    """
+    before = os.environ.get(variable)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before

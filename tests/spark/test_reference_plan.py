@@ -56,9 +56,9 @@ def test_the_whole_plan_gives_ten_components_in_the_unit_interval(spark: SparkSe
     source = tmp_path / "raw.txt"
     rng = np.random.default_rng(1)
     lines = [
-        f"{user},{action},{1000 + 50 * step + shift},{','.join(map(str, rng.normal(size=3) * scale))};"
+        f"{user},{action},{1000 + 50 * step + shift},{','.join(map(str, rng.normal(size=3) * scale + offset))};"
         for user in (1, 2, 3)
-        for action, scale, shift in (("Sitting", 0.1, 0), ("Walking", 5, 100_000))
+        for action, scale, offset, shift in (("Sitting", 0.1, 0, 0), ("Walking", 1, 9, 100_000))
         for step in range(200)
     ]
     source.write_text("\n".join([*lines, "4,,,,,;", "5,Walking"]), encoding="utf-8")

@@ -173,8 +173,9 @@ class Broker:
         remove(aside)
         properties = self._folder / "format.properties"
         write_text(properties, _properties(aside, self._port, controller_port))
+        # may begin with a hyphen, hence the equals sign below
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+        tool = [*command, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
         with self.log_file.open("ab") as log:
             failed = subprocess.run(tool, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode
         if failed:

@@ -19,7 +19,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from streamforest.errors import Unreachable
 from streamforest.ml.evaluation import Evaluation, flatten
 from streamforest.ml.figures import confusion_figure
-from streamforest.settings import REPOSITORY, Settings
+from streamforest.settings import REPOSITORY, Settings, kept
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +54,8 @@ class Tracker:
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._probe()
-        mlflow.set_tracking_uri(self._uri)
+        with kept("MLFLOW_TRACKING_URI"):
+            mlflow.set_tracking_uri(self._uri)
         try:
             if mlflow.get_experiment_by_name(self._name) is None:
                 local = self._uri.startswith("sqlite:")

@@ -19,11 +19,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_type
 
@@ -111,8 +112,13 @@ class Predictor:
             say(f"predicting with model version {chosen.version} (pipeline {chosen.pipeline})")
         return chosen
 
+    @cached_property
+    def _decoded(self) -> tuple[Column, Column]:
+        """Event and reason of a record. They are made once, since that takes hundreds of calls to the JVM."""
+        return self._application.decode(F.col("value"))
+
     def _records(self, batch: DataFrame, shards: int) -> DataFrame:
-        event, reason = self._application.decode(F.col("value"))
+        event, reason = self._decoded
         decoded = batch.select(
             "key",
             "value",

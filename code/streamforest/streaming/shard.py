@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -161,4 +162,7 @@ def message_schema(prediction: T.StructType) -> T.StructType:
 @lru_cache(maxsize=2)
 def _model(load: Callable[[Path], StreamModel], folder: Path) -> StreamModel:
     """The model in a version's folder, which never changes: read once a worker process."""
-    return load(folder)
+    model = load(folder)
+    # Spark's worker looks for garbage after every task. What is loaded by now stays: not to be searched each time.
+    gc.freeze()
+    return model
