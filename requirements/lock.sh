@@ -16,9 +16,17 @@ resolve() {
   local options=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@")
   "${UV}" pip compile "${options[@]}" requirements/tools.in -o "${folder}/tools.lock" >/dev/null &&
     "${UV}" pip compile "${options[@]}" pyproject.toml -o "${folder}/base.lock" >/dev/null &&
-    # What both hold has one version: `dev` is resolved within the pins of `base`.
-    "${UV}" pip compile "${options[@]}" --no-annotate pyproject.toml --extra dev --constraints "${folder}/base.lock" \
-      -o "${folder}/dev.lock" >/dev/null
+    # What two of them hold has one version: the others are resolved within the pins of `base`, `notebook` of `dev`.
+    resolve_extra "${folder}" dev --extra notebook --constraints "${folder}/base.lock" "${options[@]}" &&
+    resolve_extra "${folder}" notebook --constraints "${folder}/dev.lock" "${options[@]}" &&
+    resolve_extra "${folder}" server --constraints "${folder}/base.lock" "${options[@]}"
+}
+
+# Resolve the lock file of extra $2 into folder $1; the rest are options for uv.
+resolve_extra() {
+  local folder=$1 extra=$2
+  shift 2
+  "${UV}" pip compile "$@" --no-annotate pyproject.toml --extra "${extra}" -o "${folder}/${extra}.lock" >/dev/null
 }
 
 check() {
@@ -34,7 +42,7 @@ check() {
     2) printf 'locks: not resolved again, the package index does not answer here\n' >&2 && return ;;
     *) return "${status}" ;;
   esac
-  for name in tools base dev; do
+  for name in tools base dev notebook server; do
     if ! diff -u "requirements/${name}.lock" "${folder}/${name}.lock"; then
       printf 'error: requirements/%s.lock is not what pyproject.toml asks for; run: make locks\n' "${name}" >&2
       status=1
