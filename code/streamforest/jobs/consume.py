@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from streamforest import files
+from streamforest.application import Answering, Prediction
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs.context import Context, Job, Report
@@ -47,19 +48,24 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage(f"--lateness {options.lateness} is not a time", "give seconds, 0 or more")
     if options.max_records < 1:
         raise WrongUsage(f"--max-records {options.max_records} is not a number of records", "give 1 or more")
-    return _batch(context, options.batch) if options.batch else _stream(context, options)
+    if options.batch:
+        return _batch(context, options.batch)
+    predict = context.application.predict
+    if isinstance(predict, Answering):
+        raise WrongUsage(f"{context.application.name} answers requests", "give --batch PATH")
+    return _stream(context, predict, options)
 
 
-def _stream(context: Context, options: argparse.Namespace) -> Report:
+def _stream(context: Context, predict: Prediction, options: argparse.Namespace) -> Report:
     application, places = context.application, context.places
     context.models.verify(context.models.require_champion())
     servers = context.bootstrap_servers
     topics.create_topics(servers, application.topics.all())
     files.require_writable(places.predictions)
     checkpoint = Checkpoint(places.checkpoints / "consume")
-    _open(checkpoint, places.predictions, topics.cluster_id(servers), application.predict.shards, reset=options.reset)
+    _open(checkpoint, places.predictions, topics.cluster_id(servers), predict.shards, reset=options.reset)
     predictor = Predictor(
-        application, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
+        application, predict, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
     )
     records = read_stream(context.spark, servers, application.topics.events, options.max_records)
     writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")
