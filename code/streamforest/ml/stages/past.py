@@ -106,7 +106,7 @@ class PastMeansModel(TableModel, _Past):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         last: dt.date | None = pc.max(self.rows().column(_DAY)).as_py()
         date = F.col(self.getOrDefault(self.dateCol))
-        frame = dataset.withColumn("_day", F.least(date, F.lit(last).cast("date")) if last else date)
+        frame = dataset.withColumn("_day", F.when(date > F.lit(last), F.lit(last)).otherwise(date) if last else date)
         for scope in self.parsed():
             table = self.frame().where(F.col(_SCOPE) == scope.output)
             table = table.select(

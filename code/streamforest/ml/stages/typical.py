@@ -40,6 +40,9 @@ class _Typical(HasInputCols):
 class TypicalValues(Estimator["TypicalValuesModel"], _Typical, DefaultParamsReadable, DefaultParamsWritable):
     """Learns the median of each of ``inputCols`` (numbers) for the rows of each level of ``levels``."""
 
+    expensive = True
+    """Fitting keeps the output in memory: it is joined, and every later estimator reads it."""
+
     @keyword_only
     def __init__(self, *, inputCols: list[str] | None = None, levels: list[str] | None = None) -> None:
         super().__init__()
