@@ -113,14 +113,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = read(page)
-    verbs = re.findall(r"(?m)^cmd_([a-z]+)\(\)", read(REPOSITORY / "control_env.sh"))
+    shell = read(REPOSITORY / "control_env.sh") + read(REPOSITORY / "docker" / "platform.sh")
+    verbs = [verb.replace("_", "-") for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", shell)]
 
     paths = re.findall(r"`((?:code|tests|docs|requirements)/[\w./-]+)`", text)
     objects = re.findall(r"`(streamforest(?:\.\w+)+)`", text)
 
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
     assert [name for name in objects if not resolves(name)] == []
-    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z]+)", text) if verb not in verbs] == []
+    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z-]+)", text) if verb not in verbs] == []
 
 
 def resolves(name: str) -> bool:
