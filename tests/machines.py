@@ -8,23 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ["awk", "bash", "cat", "cmp", "cp", "cut", "df", "dirname", "env", "mv", "readlink", "rm", "sed", "sha256sum"]
-PLATFORM_TOOLS = ["base64", "chmod", "chown", "find", "grep", "head", "id", "mkdir", "od", "sleep", "sort", "stat", "tail"]
-PLATFORM_TOOLS += ["tr"]
-    "base64",
-    "chmod",
-    "chown",
-    "find",
-    "grep",
-    "head",
-    "id",
-    "mkdir",
-    "od",
-    "sleep",
-    "sort",
-    "stat",
-    "tail",
-    "tr",
-]
+PLATFORM_TOOLS = ["base64", "chmod", "chown", "find", "grep", "head", "id"]
+PLATFORM_TOOLS += ["mkdir", "od", "sleep", "sort", "stat", "tail", "tr"]
 # A Python of a given version: enough of one for the script to judge it.
 FAKE_PYTHON = """#!/bin/sh
 case "$2" in
