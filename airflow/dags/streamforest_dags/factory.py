@@ -92,10 +92,13 @@ def streaming(
     params = {
         "seconds": Param(480, type="number", exclusiveMinimum=0, description="how long to consume"),
         "speed": Param(1, type="number", minimum=0, description="1: the recording's own pace; 0: at once"),
+        # A sample's moments are any of the recording's: with their own times most would be late after a few runs.
+        "clock": Param("now", enum=["now", "recorded"], description="whose times the events bear"),
     }
     with _dag(dag_id, application, schedule, doc, params) as dag:
         ready = [_check_model(prefix), _waiting("check_realtime_data", f"data/{prefix}real_time/*.parquet")]
-        producer = _stream("create_producer", ["produce", application, "--speed={{ params.speed }}"])
+        options = ["--speed={{ params.speed }}", "--clock={{ params.clock }}"]
+        producer = _stream("create_producer", ["produce", application, *options])
         consumer = _stream("create_consumer", ["consume", application, "--seconds={{ params.seconds }}"])
         for task in (producer, consumer):
             ready >> task
@@ -152,6 +155,7 @@ def _resources(share: settings.Share, limit: timedelta, priority: int) -> dict[s
             "spark.executor.memory": share.memory,
             "spark.pyspark.python": str(given.python),
             "spark.executorEnv.PYTHONPATH": str(given.code),
+            "spark.driver.extraJavaOptions": given.driver_options,
         },
         "pool_slots": share.cores,
         "execution_timeout": limit,

@@ -29,6 +29,8 @@ class Settings:
     batch: Share
     stream: Share
     driver_memory: str
+    log_level: str
+    """Of what Spark says itself in a task's log."""
     mlflow_url: str
     """MLflow's page as a browser reaches it."""
     spark_url: str
@@ -41,6 +43,12 @@ class Settings:
     @property
     def spark_submit(self) -> Path:
         return self.python.with_name("spark-submit")
+
+    @property
+    def driver_options(self) -> str:
+        """Of the driver's JVM; it runs before the job could say them."""
+        logging = (self.code / "streamforest" / "log4j2.properties").as_uri()
+        return f"-Dlog4j2.configurationFile={logging} -Dstreamforest.log.level={self.log_level}"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -56,6 +64,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     | ``STREAMFOREST_SPARK_STREAM_CORES`` | ``1`` |
     | ``STREAMFOREST_SPARK_STREAM_MEMORY`` | ``640m`` |
     | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``1g`` |
+    | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``warn`` |
     | ``STREAMFOREST_MLFLOW_URL`` | ``http://localhost:5000`` |
     | ``STREAMFOREST_SPARK_URL`` | ``http://localhost:8080`` |
     """
@@ -72,6 +81,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             memory=environ.get("STREAMFOREST_SPARK_STREAM_MEMORY", "640m"),
         ),
         driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "1g"),
+        log_level=environ.get("STREAMFOREST_SPARK_LOG_LEVEL", "warn"),
         mlflow_url=environ.get("STREAMFOREST_MLFLOW_URL", "http://localhost:5000").rstrip("/"),
         spark_url=environ.get("STREAMFOREST_SPARK_URL", "http://localhost:8080").rstrip("/"),
     )
