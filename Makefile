@@ -56,5 +56,5 @@ bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 	@./control_env.sh bench quality
 
 clean: ## remove environments and caches; data, models and predictions stay
-	rm -rf .venv .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
+	rm -rf .venv .venv-airflow .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,7 @@ cmd_demo() {
 cmd_test() {
   prepare dev
   cd -- "${ROOT}"
+  install_airflow
   if (($#)); then
     run_python -m pytest "$@"
   fi
@@ -300,6 +301,22 @@ install_libraries() {
   # Bars on a terminal; elsewhere uv would list a hundred packages.
   [[ -t 2 ]] || set -- --quiet "$@"
   "${INSTALLER}/bin/uv" pip install "$@"
+}
+
+# Airflow in an environment of its own, for the tests of its DAGs; without it they are skipped and say so.
+install_airflow() {
+  local lock="${ROOT}/airflow/requirements.lock" folder="${ROOT}/.venv-airflow"
+  [[ -r "${lock}" ]] && ! cmp -s -- "${lock}" "${folder}/requirements.lock" || return 0
+  say "set-up (airflow): libraries, once; about a minute with downloads"
+  export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_PYTHON_DOWNLOADS=never
+  rm -rf -- "${folder}"
+  # The lock is copied last: a set-up that was cut off leaves nothing that looks finished.
+  {
+    "${INSTALLER}/bin/uv" venv --quiet --python "${ENVIRONMENT}/bin/python" "${folder}" &&
+      "${INSTALLER}/bin/uv" pip install --quiet --python "${folder}/bin/python" --require-hashes --compile-bytecode \
+        --build-constraints "${ROOT}/requirements/tools.lock" -r "${lock}" &&
+      cp -- "${lock}" "${folder}/requirements.lock"
+  } || say "Airflow's environment could not be set up; the tests of its DAGs will be skipped"
 }
 
 # --- Running ---
