@@ -1,10 +1,12 @@
 #!/usr/bin/python3 -IS
 """Health check: ``healthy.py URL [PATH=VALUE]``; 0 where the URL answers 200 and the JSON at PATH is VALUE.
 
-PATH is dotted; a part ``*`` stands for any element of a list. ``{host}`` in VALUE is this container's host name.
+PATH is dotted; a part ``*`` stands for any element of a list. ``{host}`` in VALUE is the name under which
+this container offers itself to the cluster.
 """
 
 import json
+import os
 import socket
 import sys
 import urllib.request
@@ -36,7 +38,7 @@ def main(arguments: list[str]) -> int:
     for expectation in arguments[1:]:
         path, _, wanted = expectation.partition("=")
         found = [str(value) for value in values(json.loads(text), path.split("."))]
-        if wanted.replace("{host}", socket.gethostname()) not in found:
+        if wanted.replace("{host}", os.environ.get("SPARK_WORKER_HOST") or socket.gethostname()) not in found:
             sys.stderr.write(f"{arguments[0]}: {path} is {', '.join(found) or 'absent'}, not {wanted}\n")
             return 1
     return 0

@@ -67,6 +67,25 @@ cmd_logs() {
   compose --profile "*" logs --tail 200 "$@"
 }
 
+# join ADDRESS  offer this machine's cores to the platform at ADDRESS (with its .env, and its files mounted here)
+cmd_join() {
+  local address=${1:-} own
+  [[ "${address}" =~ ^[A-Za-z0-9.-]+$ ]] || die "${EX_USAGE}" "join takes the address of the platform's machine"
+  need_engine
+  check_dotenv
+  [[ -e "${DOTENV}" ]] || die "${EX_DATA}" "there is no ${DOTENV}; copy that of the machine at ${address}"
+  own=$(setting SPARK_WORKER_HOST "$(own_address "${address}")")
+  [[ -n "${own}" ]] || die "${EX_DATA}" "this machine's address cannot be told; set SPARK_WORKER_HOST in ${DOTENV}"
+  is_open "${address}" 7077 ||
+    die "${EX_UNAVAILABLE}" "no Spark master at ${address}:7077; there, set STREAMFOREST_ADDRESS in .env and start again"
+  own_folders
+  STREAMFOREST_ADDRESS="${address}" SPARK_WORKER_HOST="${own}" STREAMFOREST_FILES=$(files_folder) \
+    docker compose --project-name "$(setting COMPOSE_PROJECT_NAME streamforest)-worker" \
+    --project-directory "${ROOT}" --file "${ROOT}/docker/worker.yml" --env-file "${DOTENV}" up --detach --no-build --wait >&2 ||
+    die "${EX_UNAVAILABLE}" "the worker did not register with ${address}; see: docker logs streamforest-worker"
+  say "this machine works for ${address} as ${own}; to leave: docker rm --force streamforest-worker"
+}
+
 # token [jupyter|airflow]  how to log in: Jupyter's token, or Airflow's password
 cmd_token() {
   check_dotenv
@@ -120,14 +139,24 @@ project() { setting COMPOSE_PROJECT_NAME streamforest; }
 profile() { setting COMPOSE_PROFILES full; }
 
 compose() {
+  local files=(--file "${ROOT}/docker-compose.yml")
+  [[ -z "$(setting STREAMFOREST_ADDRESS)" ]] || files+=(--file "${ROOT}/docker/machines.yml")
   COMPOSE_PROJECT_NAME=$(project) COMPOSE_PROFILES=$(profile) STREAMFOREST_FILES=$(files_folder) \
-    docker compose --project-directory "${ROOT}" --file "${ROOT}/docker-compose.yml" --env-file "${DOTENV}" "$@"
+    docker compose --project-directory "${ROOT}" "${files[@]}" --env-file "${DOTENV}" "$@"
 }
 
 need_engine() {
   command -v docker >/dev/null || die "${EX_UNAVAILABLE}" "no docker; ./control_env.sh doctor tells more"
   [[ -n "$(engine_facts)" ]] || die "${EX_UNAVAILABLE}" "$(describe_silent_engine)"
 }
+
+# Print the address by which the machine at $1 sees this one, where that can be told.
+own_address() {
+  command -v ip >/dev/null || return 0
+  ip route get "$1" 2>/dev/null | sed -n 's/.* src \([0-9a-f.:]*\).*/\1/p'
+}
+
+is_open() { timeout 5 bash -c ": </dev/tcp/$1/$2" 2>/dev/null; }
 
 # --- Images ---
 
@@ -228,7 +257,6 @@ print_status() {
       airflow) address=$(address AIRFLOW_PORT 9090) ;;
       mlflow) address=$(address MLFLOW_PORT 5000) ;;
       jupyter) address=$(address JUPYTER_PORT 8888) ;;
-      web) address=$(address WEB_PORT 8000) ;;
       kafka) address="127.0.0.1:$(setting KAFKA_PORT 9092)" ;;
       *) address="" ;;
     esac
@@ -243,8 +271,7 @@ print_addresses() {
   printf '\n%-10s%s\n' Airflow "$(address AIRFLOW_PORT 9090)  (user admin; password: ./control_env.sh token)"
   printf '%-10s%s\n' MLflow "$(address MLFLOW_PORT 5000)"
   printf '%-10s%s\n' Spark "$(address SPARK_PORT 8080)"
-  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)" \
-    Web "$(address WEB_PORT 8000)"
+  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)"
   printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)"
 }
 

@@ -75,8 +75,11 @@ def _alone(settings: Settings) -> dict[str, str]:
 
 
 def _in_cluster(settings: Settings, share: Share) -> dict[str, str]:
-    """Addresses, ports and secrets are in the ``spark-defaults.conf`` of the images."""
+    """What one session takes; what all have in common is in the ``spark-defaults.conf`` of the images."""
+    port = settings.spark_driver_port
     given = {
+        "spark.driver.port": str(port) if port else None,
+        "spark.driver.blockManager.port": str(port + 100) if port else None,
         "spark.cores.max": share.cores,
         "spark.executor.memory": share.memory,
         "spark.driver.host": settings.spark_driver_host,

@@ -42,6 +42,8 @@ class Settings:
     spark_log_level: str
     spark_driver_host: str | None
     """Name under which a cluster's executors reach this driver; None: Spark finds one."""
+    spark_driver_port: int | None
+    """First of the ports at which a cluster's executors reach this driver; its blocks are 100 further on."""
     batch: Share
     """Of a cluster, for a job that reads files."""
     stream: Share
@@ -93,6 +95,7 @@ def load(
     | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``2g`` |
     | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``off`` (jobs say themselves what went wrong) |
     | ``STREAMFOREST_SPARK_DRIVER_HOST`` | none |
+    | ``STREAMFOREST_SPARK_DRIVER_PORT`` | none |
     | ``STREAMFOREST_SPARK_BATCH_CORES`` | none |
     | ``STREAMFOREST_SPARK_BATCH_MEMORY`` | none |
     | ``STREAMFOREST_SPARK_STREAM_CORES`` | none |
@@ -118,6 +121,7 @@ def load(
         spark_driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "2g"),
         spark_log_level=environ.get("STREAMFOREST_SPARK_LOG_LEVEL", "off"),
         spark_driver_host=environ.get("STREAMFOREST_SPARK_DRIVER_HOST") or None,
+        spark_driver_port=int(environ.get("STREAMFOREST_SPARK_DRIVER_PORT") or 0) or None,
         batch=Share(
             cores=environ.get("STREAMFOREST_SPARK_BATCH_CORES") or None,
             memory=environ.get("STREAMFOREST_SPARK_BATCH_MEMORY") or None,

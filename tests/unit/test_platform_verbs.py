@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 def ports() -> dict[str, str]:
-    names = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT", "WEB_PORT")
+    names = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT")
     return {name: str(free_port()) for name in names}
 
 
@@ -126,7 +126,7 @@ def test_images_are_not_built_without_a_builder(host: Host) -> None:
     assert "no docker buildx" in refusal(host, "create-images")
 
 
-@pytest.mark.parametrize("name", ["SPARK_PORT", "KAFKA_PORT", "WEB_PORT"])
+@pytest.mark.parametrize("name", ["SPARK_PORT", "KAFKA_PORT", "JUPYTER_PORT"])
 def test_a_taken_port_is_named_with_its_setting(host: Host, name: str) -> None:
     host.add_engine()
     with socket.socket() as listener:
@@ -159,7 +159,7 @@ def test_a_profile_without_pages_asks_for_fewer_ports(host: Host) -> None:
         listener.listen()
         taken = str(listener.getsockname()[1])
 
-        ended = host.run("start", **{**ports(), "WEB_PORT": taken, "COMPOSE_PROFILES": "core"})
+        ended = host.run("start", **{**ports(), "JUPYTER_PORT": taken, "COMPOSE_PROFILES": "core"})
 
     assert "taken" not in ended.stderr
     assert "compose" in host.asked

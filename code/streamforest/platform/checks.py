@@ -22,12 +22,7 @@ from streamforest.errors import StreamforestError, Unreachable
 from streamforest.settings import Settings, Share, kept, secret
 from streamforest.streaming import topics
 
-SPARK_PAGE, AIRFLOW, JUPYTER, WEB = (
-    "http://master:8080",
-    "http://airflow:9090",
-    "http://jupyter:8888",
-    "http://web:8000",
-)
+SPARK_PAGE, AIRFLOW, JUPYTER = "http://master:8080", "http://airflow:9090", "http://jupyter:8888"
 EXPERIMENT = "smoke"
 _ANSWER_LIMIT_S = 20.0
 _JOB_LIMIT_S = 120.0
@@ -141,13 +136,8 @@ def jupyter(_: Settings) -> str:
     raise StreamforestError("Jupyter shows its files without a token", "restart it: ./control_env.sh restart")
 
 
-def web(_: Settings) -> str:
-    """The pages' server is well."""
-    return f"says {json.dumps(_ask(f'{WEB}/health'))[:100]}"
-
-
 CORE: Mapping[str, Check] = {"spark": spark, "kafka": kafka, "mlflow": mlflow, "airflow": airflow}
-FULL: Mapping[str, Check] = {**CORE, "jupyter": jupyter, "web": web}
+FULL: Mapping[str, Check] = {**CORE, "jupyter": jupyter}
 
 
 def _look(folder: Path) -> Callable[[Iterable[int]], Iterator[tuple[str, str]]]:
