@@ -29,7 +29,7 @@ format: setup ## write every file in the project's format
 lint: setup ## format, lint and shell, nothing written
 	ruff format --check .
 	ruff check .
-	shellcheck -x control_env.sh docker/*.sh docker/postgres/*.sh requirements/lock.sh .ci/run
+	shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
 
 types: setup ## mypy, strict
 	mypy

@@ -364,7 +364,7 @@ run_checks() {
   check format ruff format --check .
   check lint ruff check .
   check types mypy
-  check shell shellcheck -x control_env.sh docker/*.sh docker/postgres/*.sh requirements/lock.sh .ci/run
+  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
   check tests python -m pytest -n 2 --dist loadfile
