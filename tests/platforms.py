@@ -73,24 +73,31 @@ class Platform:
         found = json.loads(output("docker", "inspect", *output("docker", "ps", "-aq", "--filter", label).split()))
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
 
-    def airflow(self, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  # JSON
+    def airflow(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:  # noqa: ANN401
         """What Airflow's API answers."""
         login = {"username": "admin", "password": self.secrets()["AIRFLOW_PASSWORD"]}
         token = self.ask("AIRFLOW_PORT", "/auth/token", login)["access_token"]
-        return self.ask("AIRFLOW_PORT", f"/api/v2{path}", body, {"Authorization": f"Bearer {token}"})
+        return self.ask("AIRFLOW_PORT", f"/api/v2{path}", body, {"Authorization": f"Bearer {token}"}, method)
 
     def ask(
-        self, port: str, path: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+        self,
+        port: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        method: str | None = None,
     ) -> Any:  # noqa: ANN401  # JSON
         """What a service answers, from JSON to JSON."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **(headers or {})}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[port]}{path}", data, headers)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[port]}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own address
             return json.load(answer)
 
     def trigger(self, dag_id: str, **params: object) -> str:
-        """Start a run of a DAG; returns its id."""
+        """Start a run of a DAG, in the place of one that its schedule began; returns its id."""
+        for run in self.airflow(f"/dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]:
+            self.airflow(f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"}, "PATCH")
         made = self.airflow(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
         return str(made["dag_run_id"])
 

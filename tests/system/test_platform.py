@@ -207,7 +207,7 @@ def remembered(platform: Platform) -> tuple[int, int, int, bytes]:
 
 def test_killed_containers_lose_nothing(platform: Platform) -> None:
     for dag_id in ("sample_data", "create_consumer_producer"):
-        patch_paused(platform, dag_id)
+        platform.airflow(f"/dags/{dag_id}", {"is_paused": True}, "PATCH")
     before = remembered(platform)
     ids = [each["Id"] for each in platform.containers().values() if each["State"]["Running"]]
     output("docker", "kill", *ids)
@@ -218,11 +218,6 @@ def test_killed_containers_lose_nothing(platform: Platform) -> None:
     assert down.returncode == 69
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert remembered(platform) == before
-
-
-def patch_paused(platform: Platform, dag_id: str) -> None:
-    scheduler = platform.containers()["airflow-scheduler"]["Id"]
-    output("docker", "exec", scheduler, "/opt/streamforest/bin/entrypoint.sh", "airflow", "dags", "pause", "-y", dag_id)
 
 
 def test_stop_and_start_keep_everything(platform: Platform) -> None:
