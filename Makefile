@@ -29,7 +29,7 @@ format: setup ## write every file in the project's format
 lint: setup ## format, lint and shell, nothing written
 	ruff format --check .
 	ruff check .
-	shellcheck control_env.sh requirements/lock.sh .ci/run
+	shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
 
 types: setup ## mypy, strict
 	mypy
@@ -56,5 +56,5 @@ bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 	@./control_env.sh bench quality
 
 clean: ## remove environments and caches; data, models and predictions stay
-	rm -rf .venv .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
+	rm -rf .venv .venv-airflow .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,13 @@ INSTALLER="${ROOT}/.uv"
 STAMP="${ENVIRONMENT}/streamforest.stamp"
 NEEDED_MB=4000
 readonly EX_USAGE=64 EX_DATA=65 EX_UNAVAILABLE=69
+PARTS=("${ROOT}/docker/dotenv.sh" "${ROOT}/docker/preflight.sh" "${ROOT}/docker/platform.sh")
+# shellcheck source=docker/dotenv.sh
+source "${PARTS[0]}"
+# shellcheck source=docker/preflight.sh
+source "${PARTS[1]}"
+# shellcheck source=docker/platform.sh
+source "${PARTS[2]}"
 
 # demo [activity]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {
@@ -19,6 +26,7 @@ cmd_demo() {
 cmd_test() {
   prepare dev
   cd -- "${ROOT}"
+  install_airflow
   if (($#)); then
     run_python -m pytest "$@"
   fi
@@ -71,9 +79,15 @@ cmd_setup() {
   esac
 }
 
-# doctor  tell what is there, what is missing, and the command that brings it
+# doctor [platform]  tell what is there, what is missing, and the command that brings it (platform: for containers alone)
 cmd_doctor() {
   local status=0
+  case "${1:-}" in
+    "") ;;
+    platform) examine_platform || exit "${EX_UNAVAILABLE}" && return ;;
+    *) die "${EX_USAGE}" "doctor takes platform, not $1" ;;
+  esac
+  printf 'to run jobs on this machine\n'
   check_requirements || status="${EX_UNAVAILABLE}"
   if is_ready base; then
     use_environment
@@ -81,6 +95,9 @@ cmd_doctor() {
   else
     row "later" "libraries" "not set up; the first verb that needs them does it: ./control_env.sh demo"
   fi
+  printf '\nto run the platform (docker compose)\n'
+  # Who runs jobs on this machine alone lacks nothing without an engine: the exit code is that of the first part.
+  examine_platform || true
   return "${status}"
 }
 
@@ -88,7 +105,7 @@ cmd_doctor() {
 cmd_help() {
   printf 'usage: ./control_env.sh VERB [options]\n\n'
   awk '/^# / { split(substr($0, 3), part, "  ") }
-    /^cmd_[a-z]+\(\)/ { printf "  %-34s %s\n", part[1], part[2] }' "${BASH_SOURCE[0]}"
+    /^cmd_[a-z_]+\(\)/ { printf "  %-34s %s\n", part[1], part[2] }' "${BASH_SOURCE[0]}" "${PARTS[@]}"
 }
 
 say() { printf '%s\n' "$*" >&2; }
@@ -286,6 +303,22 @@ install_libraries() {
   "${INSTALLER}/bin/uv" pip install "$@"
 }
 
+# Airflow in an environment of its own, for the tests of its DAGs; without it they are skipped and say so.
+install_airflow() {
+  local lock="${ROOT}/airflow/requirements.lock" folder="${ROOT}/.venv-airflow"
+  [[ -r "${lock}" ]] && ! cmp -s -- "${lock}" "${folder}/requirements.lock" || return 0
+  say "set-up (airflow): libraries, once; about a minute with downloads"
+  export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_PYTHON_DOWNLOADS=never
+  rm -rf -- "${folder}"
+  # The lock is copied last: a set-up that was cut off leaves nothing that looks finished.
+  {
+    "${INSTALLER}/bin/uv" venv --quiet --python "${ENVIRONMENT}/bin/python" "${folder}" &&
+      "${INSTALLER}/bin/uv" pip install --quiet --python "${folder}/bin/python" --require-hashes --compile-bytecode \
+        --build-constraints "${ROOT}/requirements/tools.lock" -r "${lock}" &&
+      cp -- "${lock}" "${folder}/requirements.lock"
+  } || say "Airflow's environment could not be set up; the tests of its DAGs will be skipped"
+}
+
 # --- Running ---
 
 # What every Python of this project is started with, Spark's workers included.
@@ -331,7 +364,7 @@ run_checks() {
   check format ruff format --check .
   check lint ruff check .
   check types mypy
-  check shell shellcheck control_env.sh requirements/lock.sh .ci/run
+  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
   check tests python -m pytest -n 2 --dist loadfile
@@ -343,9 +376,9 @@ verb=${1:-help}
 case "${verb}" in
   -h | --help) verb=help ;;
 esac
-if [[ "${verb}" =~ ^[a-z]+$ ]] && declare -F "cmd_${verb}" >/dev/null; then
+if [[ "${verb}" =~ ^[a-z-]+$ ]] && declare -F "cmd_${verb//-/_}" >/dev/null; then
   (($# == 0)) || shift
-  "cmd_${verb}" "$@"
+  "cmd_${verb//-/_}" "$@"
 else
   say "error: no verb ${verb}"
   cmd_help >&2

@@ -14,6 +14,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one job takes of a cluster. None leaves it to Spark, which gives a job all there is."""
+
+    cores: str | None = None
+    """In all executors together."""
+    memory: str | None = None
+    """Heap of each executor, such as 1g."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run is told from outside, beside its own options. All paths are absolute."""
 
@@ -30,6 +40,16 @@ class Settings:
     spark_master: str
     spark_driver_memory: str
     spark_log_level: str
+    spark_driver_host: str | None
+    """Name under which a cluster's executors reach this driver; None: Spark finds one."""
+    spark_driver_port: int | None
+    """First of the ports at which a cluster's executors reach this driver; its blocks are 100 further on."""
+    batch: Share
+    """Of a cluster, for a job that reads files."""
+    stream: Share
+    """Of a cluster, for a job that reads or writes Kafka."""
+    revision: str | None
+    """Of the code, where no checkout tells it."""
     java_home: str | None
     cores: int
     """Of this machine, as far as this process may use them."""
@@ -74,6 +94,13 @@ def load(
     | ``STREAMFOREST_SPARK_MASTER`` | ``local[*]`` |
     | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``2g`` |
     | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``off`` (jobs say themselves what went wrong) |
+    | ``STREAMFOREST_SPARK_DRIVER_HOST`` | none |
+    | ``STREAMFOREST_SPARK_DRIVER_PORT`` | none |
+    | ``STREAMFOREST_SPARK_BATCH_CORES`` | none |
+    | ``STREAMFOREST_SPARK_BATCH_MEMORY`` | none |
+    | ``STREAMFOREST_SPARK_STREAM_CORES`` | none |
+    | ``STREAMFOREST_SPARK_STREAM_MEMORY`` | none |
+    | ``STREAMFOREST_REVISION`` | none |
     | ``MLFLOW_TRACKING_URI`` | SQLite under ``model/`` of the home |
 
     Raises:
@@ -93,9 +120,32 @@ def load(
         spark_master=environ.get("STREAMFOREST_SPARK_MASTER", "local[*]"),
         spark_driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "2g"),
         spark_log_level=environ.get("STREAMFOREST_SPARK_LOG_LEVEL", "off"),
+        spark_driver_host=environ.get("STREAMFOREST_SPARK_DRIVER_HOST") or None,
+        spark_driver_port=int(environ.get("STREAMFOREST_SPARK_DRIVER_PORT") or 0) or None,
+        batch=Share(
+            cores=environ.get("STREAMFOREST_SPARK_BATCH_CORES") or None,
+            memory=environ.get("STREAMFOREST_SPARK_BATCH_MEMORY") or None,
+        ),
+        stream=Share(
+            cores=environ.get("STREAMFOREST_SPARK_STREAM_CORES") or None,
+            memory=environ.get("STREAMFOREST_SPARK_STREAM_MEMORY") or None,
+        ),
+        revision=environ.get("STREAMFOREST_REVISION") or None,
         java_home=environ.get("JAVA_HOME"),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
+
+
+def secret(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A secret that the platform hands to its own checks.
+
+    Raises:
+        BadInput: it did not.
+    """
+    value = environ.get(name)
+    if not value:
+        raise BadInput(f"{name} is not set", "run it through ./control_env.sh")
+    return value
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pyspark.sql.types import StructType
 
 from bench.__main__ import BENCHES
@@ -31,6 +32,7 @@ from streamforest.ml import features
 from streamforest.ml.forest import Forest
 from streamforest.ml.window_stream import WindowStream
 from streamforest.ml.windows import WindowSpec
+from streamforest.platform import checks
 from streamforest.streaming.state import Manifest
 from tests.demo_reports import demo_report
 from tests.homes import REPOSITORY
@@ -113,14 +115,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = read(page)
-    verbs = re.findall(r"(?m)^cmd_([a-z]+)\(\)", read(REPOSITORY / "control_env.sh"))
+    shell = read(REPOSITORY / "control_env.sh") + read(REPOSITORY / "docker" / "platform.sh")
+    verbs = [verb.replace("_", "-") for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", shell)]
 
     paths = re.findall(r"`((?:code|tests|docs|requirements)/[\w./-]+)`", text)
     objects = re.findall(r"`(streamforest(?:\.\w+)+)`", text)
 
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
     assert [name for name in objects if not resolves(name)] == []
-    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z]+)", text) if verb not in verbs] == []
+    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z-]+)", text) if verb not in verbs] == []
 
 
 def resolves(name: str) -> bool:
@@ -251,6 +254,34 @@ def test_settings_are_those_that_are_read() -> None:
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
     ]
+
+
+def test_settings_of_the_platform_are_those_of_its_files() -> None:
+    files = [REPOSITORY / "docker-compose.yml", *(REPOSITORY / "docker").glob("*.yml")]
+    shell = "".join(read(path) for path in (REPOSITORY / "docker").glob("*.sh"))
+    defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", "".join(map(read, files))))
+    asked = set(re.findall(r"setting ([A-Z_]+)\b", shell))
+    secrets = set(re.findall(r"(?m)^(\w+) (?:hex|hex64|fernet|word|cluster) ", shell))
+
+    rows = table(section("platform.md", "Settings"), "setting")
+
+    documented = set(quoted(rows))
+    assert set(defaults) <= documented
+    assert asked - secrets - {"SPARK_WORKER_HOST"} <= documented
+    for row in rows:
+        (name, *_), default = quoted([row]), row[1].strip("`")
+        assert defaults.get(name, default) in (default, ""), name
+
+
+def test_services_checks_and_ports_of_the_platform_are_these() -> None:
+    compose = yaml.safe_load(read(REPOSITORY / "docker-compose.yml"))["services"]
+    page = read(GUIDE / "platform.md")
+    published = [port for row in table(page, "port") for port in row[0].split(", ")]
+
+    assert set(quoted(table(page, "service"))) == set(compose) - {"smoke"}
+    assert quoted(table(page, "check")) == list(checks.FULL)
+    opened = re.findall(r"ADDRESS\}:([\d-]+):", read(REPOSITORY / "docker" / "machines.yml"))
+    assert set(opened) <= set(published)
 
 
 def test_windows_gate_and_features_have_these_numbers() -> None:

@@ -29,6 +29,7 @@ LAYERS = {
     "jobs": 5,
     "cli": 6,
     "embedded": 7,
+    "platform": 7,
 }
 """A module may import from its own layer and those below. Jobs take applications as arguments and import none."""
 

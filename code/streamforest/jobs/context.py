@@ -44,7 +44,8 @@ class Context:
         if self.given_spark is not None:
             return self.given_spark
         jars = ensure(CONNECTOR, self.settings.jars) if self.streams else []
-        return session.build(self.settings, f"{self.name} {self.application.name}", jars=jars)
+        name = f"{self.name} {self.application.name}"
+        return session.build(self.settings, name, jars=jars, streams=self.streams)
 
     @cached_property
     def places(self) -> Places:

@@ -15,6 +15,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=float, default=0.0, metavar="X", help="1: the recording's own pace; 0 (default): at once"
     )
+    parser.add_argument(
+        "--clock",
+        choices=("recorded", "now"),
+        default="recorded",
+        metavar="WHOSE",
+        help="whose times events bear: recorded (default) or now",
+    )
     parser.add_argument("--again", action="store_true", help="send also what was sent to this Kafka before")
 
 
@@ -36,6 +43,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         checkpoint=checkpoint,
         speed=options.speed,
         again=options.again,
+        now=options.clock == "now",
     )
     return {
         "topic": application.topics.events,

@@ -38,6 +38,7 @@ class Tracker:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._uri, self._name = settings.tracking_uri, name
+        self._revision = settings.revision
         self._artifacts = settings.model / "mlartifacts"
         self._connected = False
 
@@ -85,7 +86,7 @@ class Tracker:
 
         mlflow.log_params({name: str(value)[:_PARAMETER_CHARACTERS] for name, value in parameters.items()})
         mlflow.log_params(stage_parameters(pipeline))
-        mlflow.set_tags({**tags, "git_revision": revision()})
+        mlflow.set_tags({**tags, "git_revision": self._revision or revision()})
 
     def log_model(self, model: PipelineModel, signature: ModelSignature, staging: Path) -> str:
         """Log the fitted pipeline and register it, not yet validated; returns the version."""

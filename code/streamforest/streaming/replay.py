@@ -17,7 +17,7 @@ from streamforest.errors import Unreachable
 from streamforest.progress import Progress
 
 LONGEST_PAUSE_MS = 2_000
-"""A longer silence of a key is shortened to this when the pace is the recording's own."""
+"""A longer silence of a key is shortened to this when the pace is the recording's own, or its clock is now's."""
 _TICK_S = 0.05
 
 
@@ -38,12 +38,14 @@ def run(
     checkpoint: Path,
     speed: float,
     again: bool,
+    now: bool = False,
 ) -> Replayed:
     """Send the parquet files below ``folder`` that ``checkpoint`` does not know yet, or all of them.
 
     Each record is one event as JSON under its key. Records of one key are sent in order of time; a repeat after a
     kill may send some twice. ``speed`` 0 sends at once, 1 at the recording's own pace, 2 twice as fast; every key's
-    clock starts when the replay starts.
+    clock starts when the replay starts. With ``now`` events bear that clock's time instead of the recorded one, as if
+    they happened from now on: what is sent later is later, whichever part of the recording it is.
     """
     if again:
         files.remove(checkpoint)
@@ -51,6 +53,8 @@ def run(
 
     def send(batch: DataFrame, _: int) -> None:
         replayed.batches += 1
+        if now:
+            batch = _from_now(batch, application)
         if speed:
             replayed.rows += _send_paced(batch, application, bootstrap_servers, speed)
         else:
@@ -91,16 +95,26 @@ def _send(batch: DataFrame, application: Application, bootstrap_servers: str) ->
     )
 
 
+def _with_due(batch: DataFrame, application: Application) -> DataFrame:
+    """Add ``_due_ms``, on the clock of the event's key, which starts at 0 and skips long silences."""
+    in_time = Window.partitionBy(application.key).orderBy(application.event_time)
+    time_ms = F.col(application.event_time)
+    pause_ms = F.least(time_ms - F.lag(time_ms).over(in_time), F.lit(LONGEST_PAUSE_MS))
+    return batch.withColumn("_pause_ms", F.coalesce(pause_ms, F.lit(0))).withColumn(
+        "_due_ms", F.sum("_pause_ms").over(in_time.rowsBetween(Window.unboundedPreceding, 0))
+    )
+
+
+def _from_now(batch: DataFrame, application: Application) -> DataFrame:
+    started_ms = F.lit(int(time.time() * 1000))
+    return _with_due(batch, application).withColumn(application.event_time, started_ms + F.col("_due_ms"))
+
+
 def _send_paced(batch: DataFrame, application: Application, bootstrap_servers: str, speed: float) -> int:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    in_time = Window.partitionBy(application.key).orderBy(application.event_time)
-    time_ms = F.col(application.event_time)
-    pause_ms = F.least(time_ms - F.lag(time_ms).over(in_time), F.lit(LONGEST_PAUSE_MS))
-    due = batch.withColumn("_pause_ms", F.coalesce(pause_ms, F.lit(0))).withColumn(
-        "_due_ms", F.sum("_pause_ms").over(in_time.rowsBetween(Window.unboundedPreceding, 0))
-    )
+    due = _with_due(batch, application)
     messages = due.orderBy("_due_ms", application.key).select("_due_ms", *_message(application)).persist()
     total = messages.count()
     producer = KafkaProducer(bootstrap_servers=bootstrap_servers, linger_ms=10, acks="all")
