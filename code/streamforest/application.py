@@ -173,6 +173,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answering:
+    """How single requests become answers: JVM expressions and MLlib stages alone, fit for Spark's real-time mode."""
+
+    answer: Callable[[TrainedModel, DataFrame], DataFrame]
+    """Decoded events to the prediction schema's columns without modelVersion; other columns stay as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Application:
     """Everything that one application brings to the six jobs."""
 
@@ -200,7 +208,7 @@ class Application:
     """Kafka's value (binary) to the event (struct of the event schema) and the reason of its refusal; one is null."""
     score: Callable[[TrainedModel, DataFrame], DataFrame]
     """Labelled rows to one row a prediction: ``label``, ``predicted``, and a column for each of ``variants``."""
-    predict: Prediction
+    predict: Prediction | Answering
     gate: Gate
     variants: Sequence[str] = ()
     """Further predictions of the same rows that evaluation reports, such as ``smoothed``."""

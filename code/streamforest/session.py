@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,17 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
 def build(
-    settings: Settings, name: str, *, jars: Sequence[Path] = (), options: Mapping[str, str] | None = None
+    settings: Settings,
+    name: str,
+    *,
+    jars: Sequence[Path] = (),
+    options: Mapping[str, str] | None = None,
+    held: int = 0,
 ) -> SparkSession:
     """A session in UTC with Arrow on; under ``spark-submit`` the submitted master and memory win.
 
     ``jars`` are local files put on the class path of driver and executors (Kafka's connector for the stream jobs).
+    ``held`` tasks are there all the time and mostly wait: a local master gets as many threads more.
     """
     # Python workers must be the driver's interpreter and find the stages' modules.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -35,7 +42,7 @@ def build(
     for key, value in {**_defaults(settings), **(options or {})}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
-        builder = builder.master(settings.spark_master)
+        builder = builder.master(_with_threads(settings, held))
     if jars:
         builder = builder.config("spark.jars", ",".join(str(jar) for jar in jars))
     return builder.getOrCreate()
@@ -60,3 +67,12 @@ def _defaults(settings: Settings) -> dict[str, str]:
     if settings.spark_master.startswith("local"):
         defaults |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return defaults
+
+
+def _with_threads(settings: Settings, held: int) -> str:
+    """The master, and where it is a local one with a number of threads, so many more."""
+    matched = re.fullmatch(r"local(?:\[(\d+|\*)\])?", settings.spark_master)
+    if not held or matched is None:
+        return settings.spark_master
+    threads = settings.cores if matched[1] == "*" else int(matched[1] or 1)
+    return f"local[{threads + held}]"

@@ -18,6 +18,7 @@ from streamforest.jars import CONNECTOR, ensure
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
 from streamforest.settings import Settings
+from streamforest.streaming.answering import slots
 
 Report = Mapping[str, Any]
 
@@ -44,7 +45,8 @@ class Context:
         if self.given_spark is not None:
             return self.given_spark
         jars = ensure(CONNECTOR, self.settings.jars) if self.streams else []
-        return session.build(self.settings, f"{self.name} {self.application.name}", jars=jars)
+        held = slots(self.application) if self.streams else 0
+        return session.build(self.settings, f"{self.name} {self.application.name}", jars=jars, held=held)
 
     @cached_property
     def places(self) -> Places:
