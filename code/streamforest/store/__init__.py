@@ -7,6 +7,7 @@ hold for both. :func:`connect` chooses by the address.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -36,10 +37,6 @@ class Store(Protocol):
 
     def answer(self, identity: str) -> Document | None:
         """The answer with this UUID."""
-        ...
-
-    def answers(self, limit: int) -> list[Document]:
-        """The latest answers, the newest first."""
         ...
 
     def count(self) -> int:
@@ -99,7 +96,7 @@ def connect(address: str) -> Store:
 
 
 def keepable(document: Mapping[str, Any]) -> bool:
-    """Whether every store can hold the document: integers of 64 bits, no field name that MongoDB reads as an operator.
+    """Whether every store can hold the document: finite numbers, integers of 64 bits, no field named like an operator.
 
     What comes off a topic may be anything, and must not stop the keeper.
     """
@@ -110,8 +107,24 @@ def _plain(value: object, depth: int = 0) -> bool:
     if depth > 8:
         return False
     if isinstance(value, Mapping):
-        names = all(isinstance(key, str) and key and not key.startswith("$") and "\0" not in key for key in value)
-        return names and all(_plain(one, depth + 1) for one in value.values())
+        return all(map(_name, value)) and all(_plain(one, depth + 1) for one in value.values())
     if isinstance(value, list):
         return all(_plain(one, depth + 1) for one in value)
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, float):
+        return isfinite(value)
     return not isinstance(value, int) or abs(value) <= LARGEST_INTEGER
+
+
+def _name(key: object) -> bool:
+    return isinstance(key, str) and key != "" and not key.startswith("$") and "\0" not in key and _encodable(key)
+
+
+def _encodable(text: str) -> bool:
+    """False for half a surrogate pair, which JSON can spell and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

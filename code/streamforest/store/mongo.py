@@ -74,12 +74,6 @@ class MongoStore:
         with self._errors():
             return self._database[RESPONSES].find_one({IDENTITY: {"$eq": identity}}, {"_id": False})
 
-    def answers(self, limit: int) -> list[Document]:
-        """See :class:`streamforest.store.Store`."""
-        with self._errors():
-            found = self._database[RESPONSES].find({}, {"_id": False})
-            return list(found.sort("_id", -1).limit(limit))
-
     def count(self) -> int:
         """See :class:`streamforest.store.Store`."""
         with self._errors():

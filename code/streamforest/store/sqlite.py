@@ -41,12 +41,6 @@ class SqliteStore:
         sql = "SELECT document FROM flight_delay_classification_response WHERE uuid = ?"
         return self._first(sql, identity)
 
-    def answers(self, limit: int) -> list[Document]:
-        """See :class:`streamforest.store.Store`."""
-        return self._all(
-            "SELECT document FROM flight_delay_classification_response ORDER BY number DESC LIMIT ?", limit
-        )
-
     def count(self) -> int:
         """See :class:`streamforest.store.Store`."""
         with self._connection() as database:

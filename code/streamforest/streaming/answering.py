@@ -151,11 +151,12 @@ class Answerer:
             .option("checkpointLocation", str(self._checkpoint))
             .outputMode("update")
         )
-        started = (
-            writer.trigger(realTime=f"{self._interval_s} seconds") if real_time else writer.trigger(availableNow=True)
-        )
+        if real_time:
+            writer = writer.trigger(realTime=f"{self._interval_s} seconds")  # type: ignore[call-overload]  # not in its types
+        else:
+            writer = writer.trigger(availableNow=True)
         self.versions.append(version.version)
-        return started.start()
+        return writer.start()
 
     def _requests(self, client: str, most: int | None) -> DataFrame:
         """Records, each with its event and the reason of its refusal.

@@ -12,7 +12,7 @@ def read_stream(
 ) -> DataFrame:
     """Records of a topic from its beginning, at most ``max_records`` a micro-batch; fails when some were deleted.
 
-    Real-time mode wants None there. With the name of a ``client``, which Kafka's logs show, the records carry their headers.
+    Real-time mode wants None there. With a ``client``, a name that Kafka's logs show, records carry their headers.
     """
     stream = (
         spark.readStream.format("kafka")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -131,6 +131,7 @@ def create_app(office: Office) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(guards.BodyLimit, limit=office.settings.body_bytes)
     app.add_middleware(guards.RateLimit, rate=office.settings.rate)
@@ -142,14 +143,19 @@ def create_app(office: Office) -> FastAPI:
 def _told(request: Request, error: Exception) -> Response:
     """An error as JSON, for people as a page."""
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
-    detail = error.detail if isinstance(error.detail, str) else json.dumps(error.detail)
-    body = {"status": "ERROR", "message": detail}
+    body = {"status": "ERROR", "message": str(error.detail)}
     if "text/html" in request.headers.get("accept", ""):
-        page: HTMLResponse = pages.error(request, error.status_code, detail)
-        return page
+        return pages.error(request, error.status_code, str(error.detail))
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
 def _failed(request: Request, error: Exception) -> Response:
     del error
     return _told(request, HTTPException(500, "Something went wrong here. Ask again; if it stays, report it."))
+
+
+def _misread(request: Request, error: Exception) -> Response:
+    """A part of the address or a header that cannot be read."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what the handler is registered for
+    found = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return _told(request, HTTPException(422, f"The address cannot be read ({found})."))

@@ -29,7 +29,7 @@ RESULTS = "/flights/delays/predict_batch/results"
 ROWS = 100
 
 router = APIRouter(default_response_class=HTMLResponse)
-_NO_ID = {422: {"model": service.WrongOut, "description": "This can be no id"}}
+_NO_ID: dict[int | str, dict[str, Any]] = {422: {"model": service.WrongOut, "description": "This can be no id"}}
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -50,7 +50,7 @@ async def index(request: Request) -> Response:
     return _page(request, "index.html")
 
 
-@router.get(FORM, summary="The form, and the answer to a request")
+@router.get(FORM, summary="The form, and the answer to a request", responses=_NO_ID)
 async def form(
     request: Request,
     id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,  # noqa: A002
