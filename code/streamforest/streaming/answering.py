@@ -22,6 +22,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from streamforest import files
 from streamforest.application import Answering, Application
+from streamforest.errors import Unreachable
 from streamforest.failures import explain
 from streamforest.model.publication import ModelFolder, Version
 from streamforest.progress import say
@@ -111,6 +112,22 @@ class Answerer:
         finally:
             self._batches += _finished(query)
             query.stop()
+
+    def await_ready(self, limit_s: float) -> None:
+        """Return once the tasks of the query run, so that what comes now does not wait for their start.
+
+        Raises:
+            Unreachable: they do not within ``limit_s`` seconds.
+        """
+        tracker, wanted = self._spark.sparkContext.statusTracker(), slots(self._application)
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            for stage in tracker.getActiveStageIds():
+                found = tracker.getStageInfo(stage)
+                if found is not None and found.numActiveTasks >= wanted:
+                    return
+            time.sleep(_POLL_S)
+        raise Unreachable(f"the stream's {wanted} tasks did not start within {limit_s:g} s", "free some cores of Spark")
 
     def end(self) -> None:
         """Let :meth:`run` return soon."""
