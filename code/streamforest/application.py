@@ -177,7 +177,12 @@ class Answering:
     """How single requests become answers: JVM expressions and MLlib stages alone, fit for Spark's real-time mode."""
 
     answer: Callable[[TrainedModel, DataFrame], DataFrame]
-    """Decoded events to the prediction schema's columns without modelVersion; other columns stay as they are."""
+    """Events, as ``decode`` gives them, to the prediction schema's columns without the model's version, one row each.
+    Columns that are not the events' own stay as they are."""
+
+    def batch(self, model: TrainedModel, events: DataFrame) -> DataFrame:
+        """The answers to events in files, which are those of the stream."""
+        return self.answer(model, events)
 
 
 @dataclass(frozen=True, kw_only=True)

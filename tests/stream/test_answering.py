@@ -1,4 +1,4 @@
-"""Single requests in real-time mode: answered as the batch path answers them, over kills, swaps and a store that is away."""
+"""Single requests in real-time mode: answered over kills and swaps, as the batch path answers; kept once each."""
 
 from __future__ import annotations
 
@@ -201,10 +201,10 @@ def test_a_drain_answers_what_waits_as_the_batch_path_does(place: Place) -> None
     assert {row["id"]: row["parity"] for row in rows}.items() <= answered.items()
 
 
-def test_offsets_of_another_cluster_are_refused(place: Place, tmp_path: Path) -> None:
+def test_offsets_of_another_cluster_are_refused(place: Place) -> None:
     (place.home / "predictions" / "asks" / ".checkpoint" / "consume" / "cluster").write_text("another")
 
-    with pytest.raises(Exception, match="another Kafka cluster; .*--reset"):
+    with pytest.raises(Exception, match=r"another Kafka cluster; .*--reset"):
         place.run("consume", "asks", "--available-now")
     reset = place.run("consume", "asks", "--available-now", "--reset")
 

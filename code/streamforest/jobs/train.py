@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import types as T
 
 from streamforest import files
-from streamforest.application import PipelineDefinition, TrainedModel
+from streamforest.application import PipelineDefinition, Prediction, TrainedModel
 from streamforest.errors import WrongUsage
 from streamforest.jobs.context import Context, Job, Report
 from streamforest.jobs.partition import FINGERPRINT
@@ -59,7 +59,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
         def write(folder: Path) -> None:
             fitted.write().overwrite().save(str(folder))
-            application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
+            if isinstance(application.predict, Prediction):
+                application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
 
         def describe(checksum: str) -> Version:
             return Version(
