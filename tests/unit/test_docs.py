@@ -319,6 +319,7 @@ def test_what_a_stream_remembers_has_these_columns() -> None:
     with pa.ipc.open_file(pa.BufferReader(found.state)) as reader:
         assert quoted(table(page, "column")) == reader.schema.names
     assert quoted(table(page, "field")) == [field.name for field in fields(Manifest)]
+    assert isinstance(ACTIVITY.predict, contract.Prediction)
     assert f"one of {ACTIVITY.predict.shards} shards" in page
     sent = re.findall(r'"key": "(\w+)"', read(CODE / "streaming" / "shard.py"))
     assert quoted(table(section("stream.md", "Messages"), "header")) == sent

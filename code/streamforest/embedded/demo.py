@@ -173,12 +173,13 @@ class Demo:
 
     def _found(self, reports: Mapping[str, Any], started: float) -> DemoReport:
         application = self._application
+        history, live = self._raw()
         return DemoReport(
             application=application,
             home=self._settings.home,
             elsewhere=self._elsewhere,
-            history=self._raw(application.inputs.history),
-            live=self._raw(application.inputs.live),
+            history=history,
+            live=live,
             excerpt=excerpt.take(self._predicted(f"{RECORD_PREFIX}*"), self._places.real_time, application),
             predictions=self._places.predictions,
             seconds=time.monotonic() - started,
@@ -187,11 +188,14 @@ class Demo:
             **reports,
         )
 
-    def _raw(self, name: str) -> Path:
-        path = data.find(self._application, self._settings, name)
-        if path is None:
-            raise BadInput(f"{name} went away meanwhile", "run the demo again")
-        return path
+    def _raw(self) -> tuple[Sequence[Path], Path | None]:
+        """The labelled raw files, and the one without labels, where the application has one."""
+        found = data.raw_files(self._application, self._settings)
+        live = self._application.inputs.live
+        for name, path in found.items():
+            if path is None:
+                raise BadInput(f"{name} went away meanwhile", "run the demo again")
+        return [path for name, path in found.items() if path and name != live], found.get(live) if live else None
 
     def _job(self, spark: SparkSession, name: str, *options: str) -> Report:
         argv = [name, self._application.name, *options]

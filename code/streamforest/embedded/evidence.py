@@ -29,10 +29,10 @@ class DemoReport:
     home: Path
     elsewhere: bool
     """Whether the home is another one than the default."""
-    history: Path
-    """The labelled raw file."""
-    live: Path
-    """The raw file without labels."""
+    history: Sequence[Path]
+    """The labelled raw files."""
+    live: Path | None
+    """The raw file without labels; None where the testing rows are drawn from."""
     partition: Report
     pipelines: Mapping[str, Trained]
     """By name, the default one last."""
@@ -131,14 +131,17 @@ def verdict(gate: Mapping[str, Any]) -> str:
 
 def _data(report: DemoReport) -> Iterator[tuple[str, str]]:
     partition, sample, split = report.partition, report.sample, report.application.split
-    yield "history", f"{report.history.name}, {kind(partition)}"
+    yield "history", f"{', '.join(path.name for path in report.history)}, {kind(partition)}"
     yield "records read", f"{partition['rows_read']:,}"
     yield "records refused", counted(partition["rows_refused"])
     for side in ("training", "testing"):
         units = f"{partition[f'users_{side}']:,} different {split.unit}"
         yield f"{side} rows", f"{partition[f'rows_{side}']:,} of {units}"
-    yield "to stream", f"{report.live.name}, {kind(sample)}"
-    yield "records refused", counted(sample["rows_refused"])
+    if report.live is None:
+        yield "to stream", f"from the testing rows, {kind(sample)}"
+    else:
+        yield "to stream", f"{report.live.name}, {kind(sample)}"
+        yield "records refused", counted(sample["rows_refused"])
     yield "sampled", f"{sample['rows']:,} rows of {sample['keys']:,} different {report.application.key}"
 
 
@@ -146,7 +149,8 @@ def _pipeline(report: DemoReport, trained: Trained) -> Iterator[tuple[str, str]]
     train, test = trained.train, trained.test
     mark = " (synthetic data)" if report.synthetic else ""
     yield "windows", f"{train['windows']:,} trained on, {test['windows']:,} tested"
-    for name, metrics in variants(test["metrics"], report.application.variants).items():
+    compared = [*report.application.variants, *report.application.baselines]
+    for name, metrics in variants(test["metrics"], compared).items():
         quality = f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}"
         yield name, f"{quality}{mark}"
     if test["unseen_classes"]:

@@ -74,7 +74,7 @@ def _stream(context: Context, predict: Prediction, options: argparse.Namespace) 
     checkpoint = Checkpoint(places.checkpoints / "consume")
     _open(checkpoint, places.predictions, topics.cluster_id(servers), predict.shards, reset=options.reset)
     predictor = Predictor(
-        application, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
+        application, predict, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
     )
     records = read_stream(context.spark, servers, application.topics.events, options.max_records)
     writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")
