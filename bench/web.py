@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import http.client
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,17 +163,17 @@ def _address(log: Path) -> str:
 
 def _ask(address: str) -> str:
     """The status of one request."""
-    request = urllib.request.Request(
-        f"{address}{PREDICT}",
-        data=json.dumps(_BODY).encode(),
-        headers={"content-type": "application/json", "prefer": f"wait={_WAIT_S}"},
-    )
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=2 * _WAIT_S)
+    headers = {"content-type": "application/json", "prefer": f"wait={_WAIT_S}"}
     try:
-        with urllib.request.urlopen(request, timeout=2 * _WAIT_S) as answer:
-            return str(json.load(answer)["status"]) if answer.status == 200 else "WAIT"
-    except OSError:
+        connection.request("POST", PREDICT, json.dumps(_BODY), headers)
+        answer = connection.getresponse()
+        return str(json.load(answer)["status"]) if answer.status == 200 else "WAIT"
+    except (OSError, ValueError):
         time.sleep(0.5)
         return "ERROR"
+    finally:
+        connection.close()
 
 
 def _load(address: str, rate: int, seconds: int, folder: Path) -> list[dict[str, float]]:
