@@ -191,6 +191,8 @@ class Answering:
     answer: Callable[[TrainedModel, DataFrame], DataFrame]
     """Events, as ``decode`` gives them, to the prediction schema's columns without the model's version. What the event
     schema does not have stays as it is: a stream sends a request's own times along."""
+    day: str = ""
+    """Column of the prediction schema, as 2013-12-24, by which batch results are kept in the store; empty: not kept."""
 
     def batch(self, model: TrainedModel, events: DataFrame) -> DataFrame:
         """The answers to events in files, which are those of the stream."""

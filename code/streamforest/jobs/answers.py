@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import date
+from itertools import groupby
+from typing import Any
 
-from streamforest import files
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from streamforest import files, store
 from streamforest.errors import BadInput
 from streamforest.jobs.context import Context, Report
 from streamforest.progress import Progress
@@ -70,6 +76,28 @@ def report(answerer: Answerer, tally: Tally) -> Report:
         "latency_ms": tally.latencies.quantiles(),
         "versions": sorted(set(answerer.versions)),
         "path": None,
+    }
+
+
+def keep(context: Context, predictions: DataFrame, day: str) -> int:
+    """Put batch predictions into the store, each day's in place of earlier ones; returns how many days.
+
+    Raises:
+        Unreachable: the store does not answer.
+    """
+    ordered = predictions.where(F.col(day).isNotNull()).orderBy(day, context.application.key)
+    days = 0
+    with closing(store.connect(context.settings.store)) as kept:
+        for name, rows in groupby(ordered.toLocalIterator(), key=lambda row: str(row[day])):
+            kept.replace_batch(name, [_document(row) for row in rows])
+            days += 1
+    return days
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in row.asDict(recursive=True).items()
     }
 
 

@@ -163,7 +163,11 @@ def _batch(context: Context, path: Path) -> Report:
     say(f"predicting {source} with model version {champion.version}")
     with files.aside(target) as folder:
         predictions.select(*names).write.parquet(str(folder))
-    rows, written = events.count(), spark.read.parquet(str(target)).count()
+    saved = spark.read.parquet(str(target))
+    predict = application.predict
+    if isinstance(predict, Answering) and predict.day:
+        say(f"kept in the store: predictions of {answers.keep(context, saved, predict.day):,} days")
+    rows, written = events.count(), saved.count()
     return {
         "rows": rows,
         "refused": {},

@@ -63,6 +63,6 @@ APPLICATION = Application(
     score=answering.score,
     baselines=answering.BASELINES,
     slice=schemas.MONTH,
-    predict=Answering(answer=answering.answer),
+    predict=Answering(answer=answering.answer, day="FlightDate"),
     gate=Gate(metric="macro_f1", tolerance=0.01, floor=0.4, recall_drop=0.25),
 )
