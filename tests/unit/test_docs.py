@@ -242,11 +242,12 @@ def advance(times_ms: list[int]) -> contract.Advance:
 
 def test_settings_are_those_that_are_read() -> None:
     by_jobs = table(section("settings.md", "Read by the jobs"), "variable")
+    by_pages = table(section("settings.md", "Read by the web pages"), "variable")
     by_shell = table(section("settings.md", "Read by control_env.sh"), "variable")
     shell = read(REPOSITORY / "control_env.sh")
     described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
 
-    assert set(quoted(by_jobs)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
     assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
