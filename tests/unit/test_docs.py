@@ -247,7 +247,9 @@ def test_settings_are_those_that_are_read() -> None:
     shell = read(REPOSITORY / "control_env.sh")
     described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
 
-    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(
+        re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings))
+    )
     assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described

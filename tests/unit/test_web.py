@@ -395,7 +395,7 @@ def test_the_form_works_without_scripts(site: Site) -> None:
     assert (sent.status_code, sent.headers["location"]) == (303, f"{FORM}?id={identity}")
     assert "Most likely slightly late" in page
     assert "60 %" in page
-    assert "was not taught this Carrier" in page
+    assert "was not taught this airline" in page
     assert wrong.status_code == 422
     assert "A flight number is" in wrong.text
     assert "&lt;b&gt;x&lt;/b&gt;" in wrong.text

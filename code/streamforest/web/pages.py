@@ -29,7 +29,17 @@ RESULTS = "/flights/delays/predict_batch/results"
 ROWS = 100
 
 router = APIRouter(default_response_class=HTMLResponse)
-_NO_ID: dict[int | str, dict[str, Any]] = {422: {"model": service.WrongOut, "description": "This can be no id"}}
+
+
+def _told(description: str) -> dict[str, Any]:
+    """What an error is described as: a page for people, JSON for others."""
+    wrong = {"schema": {"$ref": "#/components/schemas/WrongOut"}}
+    return {"description": description, "content": {"application/json": wrong, "text/html": {}}}
+
+
+_NO_ID: dict[int | str, dict[str, Any]] = {422: _told("This can be no id")}
+
+_NAMES = {"Carrier": "airline", "Origin": "origin", "Dest": "destination", "Route": "route"}
 
 _templates = Jinja2Templates(
     env=Environment(
@@ -65,7 +75,7 @@ async def form(
         except HTTPException as error:
             reply = Reply(id=id, status=Status.ERROR, message=str(error.detail))
     if reply is not None and reply.prediction is not None:
-        given = {name: given[name] or str(reply.prediction.get(name) or "") for name in FIELDS}
+        given = {name: given[name] or _typed(reply.prediction.get(name)) for name in FIELDS}
     return _form(request, given, {}, reply)
 
 
@@ -74,8 +84,8 @@ async def form(
     summary="Ask with the form, without JavaScript",
     status_code=303,
     responses={
-        **service.WRONG,
-        422: {"description": "The form again, with what is wrong", "content": {"text/html": {}}},
+        **{code: _told(wrong["description"]) for code, wrong in service.WRONG.items()},
+        422: _told("The form again, with what is wrong"),
     },
     openapi_extra={
         "requestBody": {"required": True, "content": {service.FORM_TYPE: {"schema": service.FIELDS_SCHEMA}}}
@@ -104,7 +114,11 @@ async def answer(request: Request, id: service.Identity) -> Response:  # noqa: A
     return _page(request, "answer.html", **_answer(request, reply))
 
 
-@router.get("/flights/delays/predict_batch", summary="Days with batch predictions")
+@router.get(
+    "/flights/delays/predict_batch",
+    summary="Days with batch predictions",
+    responses={503: _told("The store does not answer")},
+)
 async def days(request: Request) -> Response:
     """A list of links."""
     return _page(request, "days.html", days=await _kept(request, "batch_days"), results=RESULTS)
@@ -113,7 +127,11 @@ async def days(request: Request) -> Response:
 @router.get(
     f"{RESULTS}/{{day}}",
     summary="Batch predictions of a day",
-    responses={404: {"description": "No predictions of that day"}, 422: {"model": service.WrongOut}},
+    responses={
+        404: _told("No predictions of that day"),
+        422: _told("This is no day"),
+        503: _told("The store does not answer"),
+    },
 )
 async def results(
     request: Request,
@@ -159,7 +177,7 @@ async def activity_now(request: Request) -> Response:
     summary="Follow who is doing what",
     responses={
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        503: {"model": service.WrongOut},
+        503: _told("Too many follow something already"),
     },
 )
 async def activity_events(request: Request) -> Response:
@@ -226,10 +244,15 @@ def _answer(request: Request, reply: Reply) -> dict[str, Any]:
         "prediction": prediction,
         "bars": bars,
         "best": next((bar for bar in bars if bar["chosen"]), None),
-        "names": {"carriers": office.catalogue.carriers, "airports": office.catalogue.airports},
+        "unseen": [_NAMES.get(name, name) for name in prediction.get("Unseen") or []],
         "stages": service.stages(reply),
         "permalink": f"{FORM}?id={reply.id}",
     }
+
+
+def _typed(value: object) -> str:
+    """A value of an answer as a person would type it."""
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 async def _kept(request: Request, method: str, *arguments: str) -> Any:  # noqa: ANN401 - whatever the store returns
