@@ -38,7 +38,7 @@ cmd_data() {
   run_python -m streamforest.embedded data "$@"
 }
 
-# bench NAME [options]  measure batch, stream, scale, quality or web
+# bench NAME [options]  measure batch, stream, scale, quality, flights or web
 cmd_bench() {
   prepare dev
   run_python -m bench "$@"

@@ -21,6 +21,8 @@ from streamforest.model.tracking import Tracker
 from streamforest.progress import say
 from streamforest.settings import Settings
 
+APPLICATION = "activity"
+"""Whose history is measured where a benchmark names no other."""
 _PREFIX = ".bench-"
 _SEED = 0
 
@@ -71,7 +73,7 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def opened(home: str | None, application: str = "activity") -> Iterator[Workspace]:
+def opened(home: str | None, application: str = APPLICATION) -> Iterator[Workspace]:
     """A workspace below the ``data/`` of ``home`` (default: the home of the settings), removed at the end.
 
     Without raw history in the home, an installed package brings it into the workspace, or else the application's

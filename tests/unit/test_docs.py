@@ -286,7 +286,7 @@ def stages(name: str, functions: dict[str, ast.FunctionDef]) -> Iterator[str]:
 
 
 PARTS: list[type] = [contract.Application, contract.Inputs, contract.Schemas, contract.Topics, contract.Split]
-PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Gate, contract.Signal]
+PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Answering, contract.Gate, contract.Signal]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)

@@ -107,11 +107,11 @@ def test_an_operator_is_no_query(store: Store) -> None:
 
 
 def test_distances_are_imported_again_and_again(store: Store) -> None:
-    pairs = [{"Origin": "JFK", "Dest": "LAX", "Distance": 2475.0, "Source": "flights"}]
+    pairs = [{"Origin": "JFK", "Dest": "LAX", "Distance": 2475.0, "GreatCircle": False}]
     store.import_distances(pairs)
 
     count = store.import_distances(
-        [{**pairs[0], "Distance": 2470.0}, {"Origin": "LAX", "Dest": "JFK", "Distance": 2475.0, "Source": "flights"}]
+        [{**pairs[0], "Distance": 2470.0}, {"Origin": "LAX", "Dest": "JFK", "Distance": 2475.0, "GreatCircle": False}]
     )
 
     assert count == 2

@@ -30,7 +30,7 @@ CLASSES = [("early", "15 minutes early"), ("on time", "early"), ("slightly late"
 CATALOGUE = Catalogue(
     carriers={"AA": "American Airlines Inc.", "DL": "Delta"},
     airports={"JFK": "Kennedy", "LAX": "Los Angeles"},
-    distance=lambda origin, dest: (2475.0, "flights") if {origin, dest} == {"JFK", "LAX"} else None,
+    distance=lambda origin, dest: 2475.0 if {origin, dest} == {"JFK", "LAX"} else None,
 )
 GOOD = {"Carrier": "DL", "Origin": "JFK", "Dest": "LAX", "FlightDate": "2013-12-20", "FlightNum": "12", "DepDelay": "5"}
 

@@ -44,7 +44,7 @@ class Store(Protocol):
         ...
 
     def import_distances(self, distances: Iterable[Mapping[str, Any]]) -> int:
-        """Put in place ``Origin``, ``Dest``, ``Distance`` (miles) and ``Source`` of each pair; returns how many.
+        """Put in place ``Origin``, ``Dest``, ``Distance`` (miles) and ``GreatCircle`` of each pair; returns how many.
 
         A pair that is there is replaced.
         """

@@ -18,8 +18,8 @@ _LONGEST = 200
 _SHOWN = 12
 
 
-Distance = Callable[[str, str], tuple[float, str] | None]
-"""Miles between two airports and where they come from; None where a place is unknown."""
+Distance = Callable[[str, str], float | None]
+"""Miles between two airports; None where a place is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,10 @@ def understand(fields: Mapping[str, Any], catalogue: Catalogue) -> Asked:
     if errors:
         return Asked(event=None, errors=errors)
     day = date.fromisoformat(event["FlightDate"])
-    measured = catalogue.distance(event["Origin"], event["Dest"])
     return Asked(
         event={
             **event,
-            "Distance": measured[0] if measured else None,
+            "Distance": catalogue.distance(event["Origin"], event["Dest"]),
             "DayOfWeek": day.isoweekday(),
             "DayOfMonth": day.day,
             "DayOfYear": day.timetuple().tm_yday,

