@@ -9,7 +9,7 @@ STAMP="${ENVIRONMENT}/streamforest.stamp"
 NEEDED_MB=4000
 readonly EX_USAGE=64 EX_DATA=65 EX_UNAVAILABLE=69
 
-# demo [activity]  run all six jobs for real, from data to predictions, and end in a table of evidence
+# demo [activity|flights]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {
   prepare base
   run_python -m streamforest.embedded demo "$@"
