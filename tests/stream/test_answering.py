@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from pyspark.sql import SparkSession
 
 from streamforest import cli
 from streamforest.model.publication import ModelFolder
-from streamforest.store import StoreUnreachable
+from streamforest.store import StoreUnreachable, connect
 from streamforest.store.sqlite import SqliteStore
 from streamforest.streaming import topics
 from streamforest.web.keeper import Keeper
 from tests.applications.asks import APPLICATION
 from tests.homes import REPOSITORY, environment
+from tests.mongo import running
 
 TOPICS = APPLICATION.topics
 LIMIT_S = 90
@@ -241,24 +243,51 @@ def test_every_answer_is_kept_once_over_failures_and_a_crash(kafka: str, tmp_pat
         producer.send(topic, key=b"x", value=b'{"UUID": {"$gt": ""}}')
         producer.flush()
 
-    def await_kept(wanted: int) -> None:
-        until = time.monotonic() + LIMIT_S
-        while store.count() < wanted:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-
     write(range(count))
     flaky = Keeper(kafka, topic, 2, Flaky(store))  # type: ignore[arg-type]
     flaky.start()
-    await_kept(count)
+    await_true(lambda: store.count() >= count)
     # As a crash would: nothing says goodbye, and nothing more is committed.
     flaky._over.set()
     write(range(count, 2 * count))
     successor = Keeper(kafka, topic, 2, store)
     successor.start()
-    await_kept(2 * count)
+    await_true(lambda: store.count() >= 2 * count)
     successor.stop()
     producer.close()
 
     assert store.count() == 2 * count
     assert flaky.unreadable + successor.unreadable >= 1
+
+
+def test_answers_that_come_while_mongodb_is_away_are_kept_when_it_is_back(kafka: str) -> None:
+    topic = f"answers-mongo-{os.getpid()}"
+    topics.create_topics(kafka, {topic: 2})
+    producer = KafkaProducer(bootstrap_servers=kafka)
+
+    def write(numbers: range) -> None:
+        for number in numbers:
+            producer.send(topic, key=b"k%d" % number, value=json.dumps({"UUID": f"u-{number}"}).encode())
+        producer.flush()
+
+    with running() as mongo, closing(connect(mongo.address)) as store:
+        keeper = Keeper(kafka, topic, 2, store)
+        keeper.start()
+        write(range(100))
+        await_true(lambda: keeper.kept >= 100)
+        mongo.stop()
+        write(range(100, 300))
+        await_true(lambda: keeper.trouble is not None)
+        mongo.start()
+        await_true(lambda: keeper.trouble is None and keeper.kept >= 300)
+        keeper.stop()
+
+        assert store.count() == 300
+    producer.close()
+
+
+def await_true(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)

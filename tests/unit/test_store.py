@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,10 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamforest.errors import Unreachable, WrongUsage
-from streamforest.store import Store, StoreUnreachable, connect, keepable
-
-IMAGE = "mongo:8"
-LIMIT_S = 60
+from streamforest.store import Store, connect, keepable
+from tests.mongo import running
 
 
 def answer(number: int, **fields: object) -> dict[str, Any]:
@@ -33,36 +27,10 @@ def answer(number: int, **fields: object) -> dict[str, Any]:
     }
 
 
-def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False)
-
-
 @pytest.fixture(scope="module")
 def mongo() -> Iterator[str]:
-    """The address of a MongoDB with a login, in a container that ends with the tests."""
-    if shutil.which("docker") is None or docker("image", "inspect", IMAGE).returncode:
-        pytest.skip(f"no engine here that has the image {IMAGE}")
-    password = uuid.uuid4().hex
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    login = ["-e", "MONGO_INITDB_ROOT_USERNAME=tests", "-e", f"MONGO_INITDB_ROOT_PASSWORD={password}"]
-    started = docker("run", "--rm", "-d", "-p", f"127.0.0.1:{port}:27017", *login, IMAGE)
-    assert started.returncode == 0, started.stderr
-    address = f"mongodb://tests:{password}@127.0.0.1:{port}/agile_data_science?authSource=admin"
-    try:
-        until = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                with closing(connect(address)) as opened:
-                    opened.ping()
-                break
-            except StoreUnreachable:
-                assert time.monotonic() < until, "MongoDB did not start"
-                time.sleep(0.2)
-        yield address
-    finally:
-        docker("kill", started.stdout.strip())
+    with running() as found:
+        yield found.address
 
 
 @pytest.fixture(params=["sqlite", "mongo"])
