@@ -53,7 +53,7 @@ class Place:
         command = [sys.executable, str(REPOSITORY / "code" / "main.py"), "consume", "asks", "--home", str(self.home)]
         command += ["--bootstrap-servers", self.servers, *INTERVAL, *options]
         with (self.home / "consume.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=log)
+            process = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
         probe = f"probe-{time.time_ns()}"
         until = time.monotonic() + LIMIT_S
         while probe not in self.refused():
@@ -73,7 +73,7 @@ class Place:
         producer.close()
 
     def records(self, topic: str) -> list[Any]:
-        consumer = KafkaConsumer(bootstrap_servers=self.servers)
+        consumer = KafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
         partitions = [TopicPartition(topic, number) for number in range(TOPICS.partitions)]
         consumer.assign(partitions)
         consumer.seek_to_beginning()
