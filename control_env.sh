@@ -16,7 +16,7 @@ source "${PARTS[1]}"
 # shellcheck source=docker/platform.sh
 source "${PARTS[2]}"
 
-# demo [activity]  run all six jobs for real, from data to predictions, and end in a table of evidence
+# demo [activity|flights]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {
   prepare base
   run_python -m streamforest.embedded demo "$@"
@@ -46,10 +46,16 @@ cmd_data() {
   run_python -m streamforest.embedded data "$@"
 }
 
-# bench NAME [options]  measure batch, stream, scale or quality
+# bench NAME [options]  measure batch, stream, scale, quality, flights or web
 cmd_bench() {
   prepare dev
   run_python -m bench "$@"
+}
+
+# web [--home DIR] [--port N]  open the pages: ask about a flight, see who does what; Ctrl-C ends it
+cmd_web() {
+  prepare base
+  run_python -m streamforest.embedded web "$@"
 }
 
 # mlflow [--home DIR] [--port N]  open the page of MLflow over the runs of a home; Ctrl-C ends it
@@ -336,16 +342,16 @@ run_python() {
   exec "${ENVIRONMENT}/bin/python" -P "$@"
 }
 
-# The page of results is looked at in Chromium; without it that one test is skipped and says so.
+# The pages are looked at in Chromium and driven by its driver; without them those tests are skipped and say so.
 install_browser() {
-  local name
-  for name in chromium chromium-browser google-chrome; do
-    ! command -v "${name}" >/dev/null || return 0
-  done
-  if ((EUID == 0)) && command -v apt-get >/dev/null; then
-    say "installing chromium for the test of the report"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
-      </dev/null >/dev/null 2>&1 || say "chromium could not be installed; its test will be skipped"
+  local missing=()
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    missing+=(chromium)
+  command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  if ((${#missing[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    say "installing ${missing[*]} for the tests of the pages"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"; } \
+      </dev/null >/dev/null 2>&1 || say "they could not be installed; their tests will be skipped"
   fi
 }
 

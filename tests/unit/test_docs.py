@@ -245,11 +245,14 @@ def advance(times_ms: list[int]) -> contract.Advance:
 
 def test_settings_are_those_that_are_read() -> None:
     by_jobs = table(section("settings.md", "Read by the jobs"), "variable")
+    by_pages = table(section("settings.md", "Read by the web pages"), "variable")
     by_shell = table(section("settings.md", "Read by control_env.sh"), "variable")
     shell = read(REPOSITORY / "control_env.sh")
     described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
 
-    assert set(quoted(by_jobs)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(
+        re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings))
+    )
     assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
@@ -314,7 +317,7 @@ def stages(name: str, functions: dict[str, ast.FunctionDef]) -> Iterator[str]:
 
 
 PARTS: list[type] = [contract.Application, contract.Inputs, contract.Schemas, contract.Topics, contract.Split]
-PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Gate, contract.Signal]
+PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Answering, contract.Gate, contract.Signal]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
@@ -350,6 +353,7 @@ def test_what_a_stream_remembers_has_these_columns() -> None:
     with pa.ipc.open_file(pa.BufferReader(found.state)) as reader:
         assert quoted(table(page, "column")) == reader.schema.names
     assert quoted(table(page, "field")) == [field.name for field in fields(Manifest)]
+    assert isinstance(ACTIVITY.predict, contract.Prediction)
     assert f"one of {ACTIVITY.predict.shards} shards" in page
     sent = re.findall(r'"key": "(\w+)"', read(CODE / "streaming" / "shard.py"))
     assert quoted(table(section("stream.md", "Messages"), "header")) == sent

@@ -6,10 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from streamforest import cli
-from streamforest.embedded import data, demo, job
+from streamforest.embedded import data, demo, job, serve
 from streamforest.errors import WrongUsage
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": demo.main, "job": job.main, "data": data.main}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": demo.main,
+    "job": job.main,
+    "data": data.main,
+    "web": serve.main,
+}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,7 +1,6 @@
 """A real Kafka on this machine: one KRaft node from its jars, on free loopback ports, its data in one folder.
 
-The broker never outlives the process that started it. A guard (a shell that reads a pipe whose other end only that
-process holds) sees the pipe close, however the process ended, and ends the broker.
+The broker never outlives the process that started it; see :class:`streamforest.embedded.guard.Guard`.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from streamforest import jars, java, settings
+from streamforest.embedded.guard import Guard
 from streamforest.errors import BadInput, StreamforestError, Unreachable
 from streamforest.files import remove, write_text
 from streamforest.settings import Settings
@@ -34,12 +34,6 @@ _ONE_CHECK_S = 2.0
 _PAUSE_S = 0.05
 # Replayed readings carry their own old times, so nothing may be deleted, rolled or refused because of a time.
 _FOR_EVER = 9_223_372_036_854_775_807
-_GUARD = """
-cat >/dev/null
-kill -TERM "$1" 2>/dev/null || exit 0
-for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; kill -0 "$1" 2>/dev/null || exit 0; done
-kill -KILL "$1"
-"""
 
 
 class BusyFolder(BadInput):
@@ -57,7 +51,7 @@ class Broker:
         self._settings = given or settings.load()
         self._heap_mb = heap_mb
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self._lock: IO[str] | None = None
         self._port = 0
 
@@ -116,10 +110,7 @@ class Broker:
                 self._process.wait()
             remove(_state_file(self._folder))
         if self._guard:
-            self._guard.kill()
-            if self._guard.stdin:
-                self._guard.stdin.close()
-            self._guard.wait()
+            self._guard.dismiss()
         if self._lock:
             self._lock.close()
         self._process = self._guard = self._lock = None
@@ -156,14 +147,7 @@ class Broker:
                 start_new_session=True,
                 pass_fds=(lock.fileno(),),
             )
-        # Its output goes nowhere, so that nobody who reads ours waits for the guard to end.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = Guard(self._process.pid)
 
     def _format(self, command: list[str], data: Path, controller_port: int) -> None:
         """Make the storage of a new cluster aside, so that an interrupted start leaves no half of one."""

@@ -12,11 +12,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from streamforest import files
+from streamforest.application import Answering, Prediction
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
+from streamforest.jobs import answers
 from streamforest.jobs.context import Context, Job, Report
 from streamforest.progress import Progress, say
 from streamforest.streaming import topics
+from streamforest.streaming.answering import INTERVAL_S, LEAST_INTERVAL_S
 from streamforest.streaming.predictor import RECORD_PREFIX, Predictor
 from streamforest.streaming.source import read_stream
 from streamforest.streaming.state import Checkpoint, Manifest
@@ -37,6 +40,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-records", type=int, default=_MAX_RECORDS, metavar="N", help=f"in a micro-batch (default: {_MAX_RECORDS})"
     )
+    parser.add_argument(
+        "--interval",
+        type=int,
+        default=INTERVAL_S,
+        metavar="S",
+        help=f"of applications that answer requests: seconds between commits of offsets (default: {INTERVAL_S})",
+    )
     parser.add_argument("--batch", type=Path, metavar="PATH", help="predict events in these files, without Kafka")
     parser.add_argument("--reset", action="store_true", help="remove the record and its checkpoint, and start anew")
 
@@ -47,19 +57,24 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage(f"--lateness {options.lateness} is not a time", "give seconds, 0 or more")
     if options.max_records < 1:
         raise WrongUsage(f"--max-records {options.max_records} is not a number of records", "give 1 or more")
-    return _batch(context, options.batch) if options.batch else _stream(context, options)
+    if options.interval < LEAST_INTERVAL_S:
+        raise WrongUsage(f"--interval {options.interval} is too short", f"give {LEAST_INTERVAL_S} seconds or more")
+    if options.batch:
+        return _batch(context, options.batch)
+    predict = context.application.predict
+    return answers.run(context, options) if isinstance(predict, Answering) else _stream(context, predict, options)
 
 
-def _stream(context: Context, options: argparse.Namespace) -> Report:
+def _stream(context: Context, predict: Prediction, options: argparse.Namespace) -> Report:
     application, places = context.application, context.places
     context.models.verify(context.models.require_champion())
     servers = context.bootstrap_servers
     topics.create_topics(servers, application.topics.all())
     files.require_writable(places.predictions)
     checkpoint = Checkpoint(places.checkpoints / "consume")
-    _open(checkpoint, places.predictions, topics.cluster_id(servers), application.predict.shards, reset=options.reset)
+    _open(checkpoint, places.predictions, topics.cluster_id(servers), predict.shards, reset=options.reset)
     predictor = Predictor(
-        application, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
+        application, predict, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
     )
     records = read_stream(context.spark, servers, application.topics.events, options.max_records)
     writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")
@@ -148,7 +163,11 @@ def _batch(context: Context, path: Path) -> Report:
     say(f"predicting {source} with model version {champion.version}")
     with files.aside(target) as folder:
         predictions.select(*names).write.parquet(str(folder))
-    rows, written = events.count(), spark.read.parquet(str(target)).count()
+    saved = spark.read.parquet(str(target))
+    predict = application.predict
+    if isinstance(predict, Answering) and predict.day:
+        say(f"kept in the store: predictions of {answers.keep(context, saved, predict.day):,} days")
+    rows, written = events.count(), saved.count()
     return {
         "rows": rows,
         "refused": {},

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from streamforest import files
 from streamforest.jobs.context import Context, Job, Report
-from streamforest.ml.evaluation import Evaluation, evaluate, report
+from streamforest.ml.evaluation import Evaluation, add, evaluate_slices, report
 from streamforest.model.gate import judge
 from streamforest.model.publication import Version
 from streamforest.progress import say
@@ -30,8 +30,9 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     rows = context.partitioned(context.places.testing)
     with context.tracker.run(run_id=candidate.run_id) as run_id:
         say(f"scoring version {candidate.version} (pipeline {name})")
-        evaluations = _score(context, candidate, rows)
-        metrics = report(evaluations)
+        slices = _score(context, candidate, rows)
+        evaluations = add(slices.values())
+        metrics = report(evaluations, slices if application.slice else {})
         champion = _champion(context, candidate, rows)
         verdict = judge(application.gate, metrics, champion)
         context.tracker.log_evaluation(evaluations, metrics)
@@ -56,9 +57,12 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     }
 
 
-def _score(context: Context, version: Version, rows: DataFrame) -> dict[str, Evaluation]:
-    scored = context.application.score(context.models.load(version), rows)
-    return evaluate(scored, context.application.variants)
+def _score(context: Context, version: Version, rows: DataFrame) -> dict[str, dict[str, Evaluation]]:
+    """Evaluations by the slice's value; under one empty name where the application has no slices."""
+    application = context.application
+    scored = application.score(context.models.load(version), rows)
+    columns = [*application.variants, *application.baselines]
+    return evaluate_slices(scored, columns, application.slice)
 
 
 def _champion(context: Context, candidate: Version, rows: DataFrame) -> dict[str, Any] | None:
@@ -67,7 +71,7 @@ def _champion(context: Context, candidate: Version, rows: DataFrame) -> dict[str
     if champion is None or champion.version == candidate.version:
         return None
     say(f"scoring the champion, version {champion.version} (pipeline {champion.pipeline})")
-    return report(_score(context, champion, rows))
+    return report(add(_score(context, champion, rows).values()))
 
 
 def _unseen(candidate: Version, evaluation: Evaluation) -> list[str]:

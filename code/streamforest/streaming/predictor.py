@@ -29,7 +29,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_type
 
 from streamforest import files
-from streamforest.application import Application
+from streamforest.application import Application, Prediction
 from streamforest.model.publication import ModelFolder, Version
 from streamforest.progress import say
 from streamforest.streaming.latency import Latencies
@@ -55,13 +55,15 @@ class Predictor:
     def __init__(
         self,
         application: Application,
+        predict: Prediction,
         models: ModelFolder,
         checkpoint: Checkpoint,
         predictions: Path,
         bootstrap_servers: str,
         lateness_ms: int,
     ) -> None:
-        self._application, self._models, self._checkpoint = application, models, checkpoint
+        self._application, self._predict = application, predict
+        self._models, self._checkpoint = models, checkpoint
         self._predictions, self._bootstrap_servers, self._lateness_ms = predictions, bootstrap_servers, lateness_ms
         self._verified: dict[str, Version] = {}
         self.latencies = Latencies()
@@ -164,7 +166,7 @@ class Predictor:
     def _task(self, manifest: Manifest, model: Version, staging: Path, attempt: str, *, final: bool) -> ShardTask:
         application = self._application
         return ShardTask(
-            load=application.predict.load,
+            load=self._predict.load,
             model=self._models.path(model),
             version=model.version,
             states=self._checkpoint.states,
