@@ -7,15 +7,18 @@ F1 of all classes that the tested rows hold. A quotient without denominator is 0
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 Counts = npt.NDArray[np.int64]
+
+NO_CLASS = "(none)"
+"""Stands for the prediction of a model that gave none."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Evaluation:
     """Sorted names of all classes labelled or predicted."""
     confusion: Counts
     """Shape (classes, classes): rows are labels, columns predictions."""
+    parts: Mapping[Any, Counts] = field(default_factory=dict)
+    """The same for the rows of each unit, such as a user; empty where the rows name none."""
 
     @property
     def rows(self) -> int:
@@ -59,22 +64,29 @@ class Evaluation:
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "classes": self.by_class()}
 
 
-def evaluate(scored: DataFrame, variants: Sequence[str] = ()) -> dict[str, Evaluation]:
+def evaluate(scored: DataFrame, variants: Sequence[str] = (), by: str = "") -> dict[str, Evaluation]:
     """Evaluations by column: ``predicted`` and each of ``variants``, against ``label``, in one pass.
 
-    Rows with a null label are not counted.
+    Rows with a null label are not counted. A null prediction counts as :data:`NO_CLASS`. ``by`` names the column of
+    the units whose parts are kept; a column that the rows lack gives none.
     """
     columns = ["predicted", *variants]
-    counted = scored.where(F.col("label").isNotNull()).groupBy("label", *columns).count().collect()
-    result = {}
-    for column in columns:
-        classes = tuple(sorted({row["label"] for row in counted} | {row[column] for row in counted}))
-        position = {name: index for index, name in enumerate(classes)}
-        confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        for row in counted:
-            confusion[position[row["label"]], position[row[column]]] += row["count"]
-        result[column] = Evaluation(classes, confusion)
-    return result
+    unit = F.col(by) if by in scored.columns else F.lit(None)
+    named = [F.coalesce(F.col(column), F.lit(NO_CLASS)).alias(column) for column in columns]
+    rows = scored.where(F.col("label").isNotNull()).select(unit.alias("_unit"), "label", *named)
+    counted = rows.groupBy("_unit", "label", *columns).count().collect()
+    return {column: _evaluation(counted, column) for column in columns}
+
+
+def _evaluation(counted: Sequence[Row], column: str) -> Evaluation:
+    classes = tuple(sorted({row["label"] for row in counted} | {row[column] for row in counted}))
+    position = {name: index for index, name in enumerate(classes)}
+    parts: dict[Any, Counts] = {}
+    for row in counted:
+        part = parts.setdefault(row["_unit"], np.zeros((len(classes), len(classes)), dtype=np.int64))
+        part[position[row["label"]], position[row[column]]] += row["count"]
+    confusion = sum(parts.values(), np.zeros((len(classes), len(classes)), dtype=np.int64))
+    return Evaluation(classes, confusion, {} if set(parts) <= {None} else parts)
 
 
 def report(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
