@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamforest.errors import BadInput
+from streamforest.errors import BadInput, WrongUsage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,6 +31,8 @@ class Settings:
     spark_driver_memory: str
     spark_log_level: str
     java_home: str | None
+    log_format: str
+    """``plain`` or ``json``."""
     cores: int
     """Of this machine, as far as this process may use them."""
 
@@ -74,10 +76,12 @@ def load(
     | ``STREAMFOREST_SPARK_MASTER`` | ``local[*]`` |
     | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``2g`` |
     | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``off`` (jobs say themselves what went wrong) |
+    | ``STREAMFOREST_LOG_FORMAT`` | ``plain`` (or ``json``) |
     | ``MLFLOW_TRACKING_URI`` | SQLite under ``model/`` of the home |
 
     Raises:
         BadInput: the home is not a folder.
+        WrongUsage: a variable has a value without a meaning.
     """
     home_path = Path(home or environ.get("STREAMFOREST_HOME") or REPOSITORY).expanduser().resolve()
     if not home_path.is_dir():
@@ -94,8 +98,21 @@ def load(
         spark_driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "2g"),
         spark_log_level=environ.get("STREAMFOREST_SPARK_LOG_LEVEL", "off"),
         java_home=environ.get("JAVA_HOME"),
+        log_format=log_format(environ),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
+
+
+def log_format(environ: Mapping[str, str] = os.environ) -> str:
+    """How lines on stderr look: ``plain`` or ``json``.
+
+    Raises:
+        WrongUsage: something else is asked for.
+    """
+    found = environ.get("STREAMFOREST_LOG_FORMAT", "plain")
+    if found not in ("plain", "json"):
+        raise WrongUsage(f"STREAMFOREST_LOG_FORMAT {found!r} is no format", "set it to plain or json")
+    return found
 
 
 @contextlib.contextmanager
