@@ -40,6 +40,30 @@ cmd_job() {
   run_python -m streamforest.embedded job "$@"
 }
 
+# model ACTION APPLICATION  list model versions with verdicts; promote, rollback or repair
+cmd_model() {
+  prepare base
+  run_python -m streamforest.embedded model "$@"
+}
+
+# replay APPLICATION [options]  list what the stream refused; put repaired messages back
+cmd_replay() {
+  prepare base
+  run_python -m streamforest.embedded replay "$@"
+}
+
+# backup FILE [options]  write models, registry, record and Kafka of a home into one file
+cmd_backup() {
+  prepare base
+  run_python -m streamforest.embedded backup "$@"
+}
+
+# restore FILE [options]  put a backup into a home
+cmd_restore() {
+  prepare base
+  run_python -m streamforest.embedded restore "$@"
+}
+
 # data [options]  bring the history under data/
 cmd_data() {
   prepare base
@@ -370,10 +394,10 @@ run_checks() {
   check format ruff format --check .
   check lint ruff check .
   check types mypy
-  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
+  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
-  check tests python -m pytest -n 2 --dist loadfile
+  check tests python -m pytest -n 2 --dist loadfile -m "not long"
   say "--- ${SECONDS} s in all${failed:+; failed:${failed}}"
   [[ -z "${failed}" ]]
 }

@@ -54,6 +54,8 @@ class Settings:
     revision: str | None
     """Of the code, where no checkout tells it."""
     java_home: str | None
+    log_format: str
+    """``plain`` or ``json``."""
     cores: int
     """Of this machine, as far as this process may use them."""
 
@@ -104,11 +106,13 @@ def load(
     | ``STREAMFOREST_SPARK_STREAM_CORES`` | none |
     | ``STREAMFOREST_SPARK_STREAM_MEMORY`` | none |
     | ``STREAMFOREST_REVISION`` | none |
+    | ``STREAMFOREST_LOG_FORMAT`` | ``plain`` (or ``json``) |
     | ``MLFLOW_TRACKING_URI`` | SQLite under ``model/`` of the home |
     | ``STREAMFOREST_STORE`` | SQLite under ``data/`` of the home |
 
     Raises:
         BadInput: the home is not a folder.
+        WrongUsage: a variable has a value without a meaning.
     """
     home_path = Path(home or environ.get("STREAMFOREST_HOME") or REPOSITORY).expanduser().resolve()
     if not home_path.is_dir():
@@ -137,6 +141,7 @@ def load(
         ),
         revision=environ.get("STREAMFOREST_REVISION") or None,
         java_home=environ.get("JAVA_HOME"),
+        log_format=log_format(environ),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
 
@@ -204,6 +209,18 @@ def _number(name: str, text: str | None, default: float, least: float, most: flo
     if not least <= value <= most:
         raise WrongUsage(f"{name}={text} is not a number from {least:g} to {most:g}", "correct it or unset it")
     return value
+
+
+def log_format(environ: Mapping[str, str] = os.environ) -> str:
+    """How lines on stderr look: ``plain`` or ``json``.
+
+    Raises:
+        WrongUsage: something else is asked for.
+    """
+    found = environ.get("STREAMFOREST_LOG_FORMAT", "plain")
+    if found not in ("plain", "json"):
+        raise WrongUsage(f"STREAMFOREST_LOG_FORMAT {found!r} is no format", "set it to plain or json")
+    return found
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from streamforest import cli
-from streamforest.embedded import data, demo, job, serve
+from streamforest.embedded import backup, data, demo, job, model, replay, serve
 from streamforest.errors import WrongUsage
 
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -14,6 +14,10 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "job": job.main,
     "data": data.main,
     "web": serve.main,
+    "model": model.main,
+    "replay": replay.main,
+    "backup": backup.main,
+    "restore": backup.restore_main,
 }
 
 

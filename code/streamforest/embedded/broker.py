@@ -43,13 +43,16 @@ class BusyFolder(BadInput):
 class Broker:
     """Kafka with its data in ``log_dir``, from entering the context to leaving it.
 
-    A new folder is formatted; an old one keeps its cluster and its records, while the port may differ at each start.
+    A new folder is formatted; an old one keeps its cluster and its records, while the port may differ at each start
+    unless ``port`` names one.
     """
 
-    def __init__(self, log_dir: Path, given: Settings | None = None, *, heap_mb: int = 256) -> None:
+    def __init__(
+        self, log_dir: Path, given: Settings | None = None, *, heap_mb: int = 256, port: int | None = None
+    ) -> None:
         self._folder = log_dir.expanduser().resolve()
         self._settings = given or settings.load()
-        self._heap_mb = heap_mb
+        self._heap_mb, self._fixed_port = heap_mb, port
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._lock: IO[str] | None = None
@@ -129,7 +132,8 @@ class Broker:
         command += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX"]
         # One list of 300 settings a start would hide what matters in the log.
         command += ["-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn"]
-        self._port, controller_port = _free_ports()
+        free_port, controller_port = _free_ports()
+        self._port = self._fixed_port or free_port
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_name("broker.log.1"))
         data = self._folder / "data"
@@ -206,6 +210,23 @@ def attach_or_start(log_dir: Path, given: Settings | None = None) -> Iterator[st
         return
     with broker:
         yield broker.bootstrap_servers
+
+
+@contextlib.contextmanager
+def held(log_dir: Path) -> Iterator[None]:
+    """Keep a broker from starting in ``log_dir`` while the block runs; nothing happens where there is no folder.
+
+    Raises:
+        BusyFolder: one works there.
+    """
+    if not log_dir.is_dir():
+        yield
+        return
+    lock = _acquire(log_dir.expanduser().resolve())
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 def running(log_dir: Path) -> str | None:

@@ -63,6 +63,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
                 application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
 
         def describe(checksum: str) -> Version:
+            context.tracker.set_checksum(version, checksum)
             return Version(
                 version=version,
                 pipeline=name,
