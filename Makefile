@@ -41,7 +41,7 @@ locks-check: setup ## tell whether the lock files are what pyproject.toml asks f
 	requirements/lock.sh check
 
 notebook: setup ## run the notebook on this home and keep its figures
-	jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 notebook/eda.ipynb
+	python -m tests.notebooks
 
 jars-lock: setup ## lock jars anew, from the versions in jars.py
 	python -m streamforest.jars lock

@@ -1,4 +1,7 @@
-"""The notebook, executed as a user does: every cell, in the project's own environment."""
+"""The notebook, executed as a user does: every cell, in the project's own environment.
+
+``python -m tests.notebooks`` runs it on the home of the settings and keeps its figures in the file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from streamforest import settings
 from tests.homes import REPOSITORY, environment
 
 NOTEBOOK = REPOSITORY / "notebook" / "eda.ipynb"
@@ -42,3 +46,17 @@ def figures(notebook: nbformat.NotebookNode) -> list[str]:
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def keep(notebook: nbformat.NotebookNode) -> None:
+    """Write the executed notebook in its place, without what Java says on stderr and without times of execution."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nbformat.write(notebook, NOTEBOOK)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    given = settings.load()
+    keep(execute(given.home, STREAMFOREST_SPARK_MASTER=given.spark_master))
