@@ -84,7 +84,7 @@ def sampling(
                 "sample",
                 application,
                 "--samples={{ params.samples }}",
-                "--seed={{ dag_run.run_after.int_timestamp }}",
+                "--seed={{ dag_run.run_after.timestamp() | int }}",
             ],
         )
         _check_model(prefix) >> sample
