@@ -7,12 +7,16 @@ from typing import Any
 from pyspark.ml import Pipeline
 from pyspark.ml.classification import DecisionTreeClassifier, RandomForestClassifier
 from pyspark.ml.feature import SQLTransformer, StringIndexer, VectorAssembler
+from pyspark.ml.regression import LinearRegression
 
 from streamforest.applications.flights.schemas import LABEL
 from streamforest.ml.stages import CategoryIndexer, FilterNulls, GreatCircle, PastMeans, TypicalValues
 
 DEPARTURE_DELAY, MAJORITY = "departure_delay", "majority"
 """Columns with the index of the class that departure delay alone tells, and of the most frequent one."""
+
+EXPECTED = "Expected"
+"""Column with a linear estimate of the arrival delay."""
 
 PAST = [
     "PastAll3:3:",
@@ -46,7 +50,7 @@ def reference() -> Pipeline:
             *_known(),
             _indexed(categories),
             *_baselines(),
-            *_forest([*numbers, *(_index(name) for name in categories)], trees=40, depth=10),
+            *_forest([*numbers, *map(_index, categories)], depth=10, bins=_CATEGORIES + 1, share="auto"),
         ]
     )
 
@@ -63,7 +67,8 @@ def history() -> Pipeline:
             TypicalValues(inputCols=means, levels=[""]),
             _indexed(categories),
             *_baselines(),
-            *_forest([*numbers, *means, *(_index(name) for name in categories)], trees=40, depth=12),
+            *_expected(["DepDelay", "Distance", "BlockMinutes", *means]),
+            *_forest([*numbers, *means, EXPECTED, _index("Carrier"), _index("Origin")], depth=12, bins=64, share="0.5"),
         ]
     )
 
@@ -71,7 +76,7 @@ def history() -> Pipeline:
 def _known() -> list[Any]:
     """The label's index, and what a request may lack."""
     return [
-        FilterNulls(inputCols=["FlightDate", "DepDelay", LABEL]),
+        FilterNulls(inputCols=["FlightDate", "DepDelay", "ArrDelay", LABEL]),
         StringIndexer(inputCol=LABEL, outputCol="label", stringOrderType="alphabetAsc"),
         SQLTransformer(statement=_SCHEDULE),
         TypicalValues(inputCols=["DepMinute", "BlockMinutes"], levels=["Carrier,FlightNum,Route", "Route", ""]),
@@ -111,15 +116,25 @@ def _tree(output: str, *, depth: int) -> DecisionTreeClassifier:
     )
 
 
-def _forest(features: list[str], *, trees: int, depth: int) -> list[Any]:
+def _expected(delays: list[str]) -> list[Any]:
+    """A sum of departure delay and of what the days before tell, which splits along single features only approach."""
+    return [
+        VectorAssembler(inputCols=delays, outputCol="delays", handleInvalid="keep"),
+        LinearRegression(featuresCol="delays", labelCol="ArrDelay", predictionCol=EXPECTED, solver="normal"),
+    ]
+
+
+def _forest(features: list[str], *, depth: int, bins: int, share: str) -> list[Any]:
     return [
         VectorAssembler(inputCols=features, outputCol="features", handleInvalid="keep"),
         RandomForestClassifier(
             featuresCol="features",
             labelCol="label",
-            numTrees=trees,
+            numTrees=40,
             maxDepth=depth,
-            maxBins=_CATEGORIES + 1,
+            maxBins=bins,
+            minInstancesPerNode=5,
+            featureSubsetStrategy=share,
             seed=_SEED,
             maxMemoryInMB=_FOREST_MEMORY_MB,
         ),
