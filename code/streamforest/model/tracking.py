@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -106,6 +107,14 @@ class Tracker:
         version = str(logged.registered_model_version)
         self._client.set_model_version_tag(self._name, version, "validation_status", "pending")
         return version
+
+    def fetch_model(self, version: str, folder: Path) -> None:
+        """Put the saved pipeline of a registered version into ``folder``, byte for byte as the store keeps it."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as fetched:
+            mlflow.artifacts.download_artifacts(f"models:/{self._name}/{version}/sparkml", dst_path=fetched)
+            shutil.copytree(Path(fetched) / "sparkml", folder)
 
     def log_evaluation(self, evaluations: Mapping[str, Evaluation], metrics: Mapping[str, Any]) -> None:
         """Metrics, and of each evaluation its confusion matrix as table and figure, in the current run."""
