@@ -56,7 +56,7 @@ def test_a_killed_python_worker(drill: Drill) -> None:
 
 
 def test_a_killed_broker_that_comes_back(drill: Drill) -> None:
-    """Protection: the broker keeps its disk; without its folder the stream refuses the new cluster."""
+    """Protection: the broker keeps its disk; without its folder, topics and readings are gone and nothing goes on."""
     rows = drill.mixed()
     half = len(rows) // 2
     drill.send(rows.iloc[:half])
@@ -73,7 +73,7 @@ def test_a_killed_broker_that_comes_back(drill: Drill) -> None:
 
 
 def test_a_paused_broker(drill: Drill) -> None:
-    """Protection: Kafka's clients wait and ask again; with a request limit below the pause the stream fails."""
+    """Protection: Kafka's clients wait and ask again; told to give up within a second or so, the stream fails."""
     drill.send(drill.mixed())
     with drill.consuming(*SMALL) as consumer:
         consumer.until(lambda: drill.folders() >= 2)
@@ -93,7 +93,7 @@ def test_a_paused_broker(drill: Drill) -> None:
 
 
 def test_a_killed_producer(drill: Drill) -> None:
-    """Protection: of a user's readings with one time the first counts; without that rule windows change."""
+    """Protection: of a user's readings with one time the first counts; without that rule repeats are not known."""
     real_time = drill.home / "data" / "real_time"
     real_time.mkdir(parents=True)
     drill.sent.astype({"userId": "int32"}).to_parquet(real_time / "part.parquet", index=False)
