@@ -146,6 +146,14 @@ class Drill:
         """Micro-batches in the record."""
         return len(list((self.home / "predictions").glob("pred_batch_*")))
 
+    def has_folders(self, count: int) -> bool:
+        """True once so many micro-batches are in the record."""
+        return self.folders() >= count
+
+    def is_half_done(self) -> bool:
+        """True while a micro-batch is under way of which some shard has left its files."""
+        return any((self.home / "predictions").glob(".pred_batch_*/_report-*.json"))
+
     def expected(self, rows: pd.DataFrame | None = None) -> pd.DataFrame:
         """What the batch path predicts, each prediction with the version that the record names."""
         folder = self.home / "data" / "expected"
@@ -190,7 +198,7 @@ class Consumer(threading.Thread):
         except BaseException as error:
             self.error = error
 
-    def until(self, predicate: Callable[[], bool], *, may_end: bool = False) -> None:
+    def until(self, predicate: Callable[[], bool], *, may_end: bool = False, pause_s: float = 0.05) -> None:
         """Wait until the predicate holds, or, where it may, the stream has ended."""
         deadline = time.monotonic() + _LIMIT_S
         while not predicate():
@@ -198,7 +206,7 @@ class Consumer(threading.Thread):
                 assert may_end, f"the stream ended: {self.error!r}"
                 return
             assert time.monotonic() < deadline, "the stream stands still"
-            time.sleep(0.05)
+            time.sleep(pause_s)
 
     def until_all(self) -> None:
         """Wait until every window that was sent is in the record."""

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import pyspark
 import pytest
 
 from tests.drills.drill import Drill, command_of, descendants
@@ -14,6 +16,8 @@ from tests.homes import REPOSITORY, environment
 from tests.streams import wait_for
 
 CLUSTER = "local-cluster[1,2,600]"
+SPARK_HOME = str(Path(pyspark.__file__).parent)
+"""Where a cluster finds what it starts executors with."""
 
 
 @pytest.mark.long
@@ -26,7 +30,10 @@ def test_a_killed_executor(drill: Drill) -> None:
     log = drill.home / "cluster.log"
     with log.open("w") as output:
         stream = subprocess.Popen(
-            command, env=environment(STREAMFOREST_SPARK_MASTER=CLUSTER), stdout=output, stderr=output
+            command,
+            env=environment(STREAMFOREST_SPARK_MASTER=CLUSTER, SPARK_HOME=SPARK_HOME),
+            stdout=output,
+            stderr=output,
         )
         try:
             wait_for(lambda: drill.folders() >= 2, stream, limit_s=180)

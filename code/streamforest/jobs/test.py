@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from streamforest import files
-from streamforest.errors import BadInput
+from streamforest.errors import BadInput, StreamforestError
 from streamforest.failures import explain
 from streamforest.jobs.context import Context, Job, Report
 from streamforest.ml.evaluation import Evaluation, add, evaluate_slices, report
@@ -63,14 +63,22 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
 
 def _candidate(context: Context, candidate: Version, rows: DataFrame) -> dict[str, dict[str, Evaluation]]:
-    """Evaluations of the candidate; one that cannot be loaded or run is refused, and the error goes on."""
+    """Evaluations of the candidate.
+
+    Raises:
+        BadInput: it cannot be loaded or run, and is refused for that.
+    """
     try:
         return _score(context, candidate, rows)
     except Exception as error:
-        verdict = refuse(context.application.gate, f"it cannot be scored: {explain(error)}")
+        found = explain(error)
+        # A full disk or a service that is gone says nothing about the model.
+        if not isinstance(error, BadInput) and type(found) is not StreamforestError:
+            raise
+        verdict = refuse(context.application.gate, f"it cannot be scored: {found}")
         context.tracker.judged(candidate.version, verdict)
         context.models.judged(candidate, verdict)
-        raise
+        raise BadInput(f"model version {candidate.version} cannot be scored ({found})", "train again") from error
 
 
 def _score(context: Context, version: Version, rows: DataFrame) -> dict[str, dict[str, Evaluation]]:

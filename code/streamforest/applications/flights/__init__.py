@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 from streamforest.application import (
     Answering,
     Application,
-    Gate,
     Inputs,
     PipelineDefinition,
     Schemas,
@@ -19,6 +18,7 @@ from streamforest.application import (
 )
 from streamforest.applications.flights import answering, package, pipelines, reading, sampling, schemas
 from streamforest.applications.flights.events import decode
+from streamforest.applications.flights.gate import GATE
 from streamforest.errors import WrongUsage
 
 
@@ -64,5 +64,5 @@ APPLICATION = Application(
     baselines=answering.BASELINES,
     slice=schemas.MONTH,
     predict=Answering(answer=answering.answer, day="FlightDate"),
-    gate=Gate(metric="macro_f1", tolerance=0.01, floor=0.4, recall_drop=0.25),
+    gate=GATE,
 )
