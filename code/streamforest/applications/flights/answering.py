@@ -41,12 +41,12 @@ def answer(model: TrainedModel, events: DataFrame) -> DataFrame:
 
 
 def score(model: TrainedModel, rows: DataFrame) -> DataFrame:
-    """Labelled flights as evaluation reads them: ``label``, ``predicted``, the baselines, and the month."""
+    """Labelled flights as evaluation reads them: ``label``, ``predicted``, the baselines, the month and the day."""
     names = _class_names(model.pipeline)
     found = model.pipeline.transform(rows)
     baselines = [_name(names, F.col(column)).alias(column) for column in BASELINES]
     return found.select(
-        F.col(LABEL).alias("label"), _name(names, F.col("prediction")).alias("predicted"), *baselines, MONTH
+        F.col(LABEL).alias("label"), _name(names, F.col("prediction")).alias("predicted"), *baselines, MONTH, "FlightDate"
     )
 
 
