@@ -1,8 +1,8 @@
 """Drills: what happens to a running stream, and the equation that must hold afterwards.
 
 The stream's predictions are what the batch path computes from the same readings, each with its own version: none
-missing, none twice. Every test says which protection it is about: with that one removed, it was seen to fail. The kill
-of the consumer's driver at several moments is in tests/stream/test_promise.py.
+missing, none twice. Every test says which protection it is about. The kill of the consumer's driver at several moments
+is in tests/stream/test_promise.py.
 """
 
 from __future__ import annotations
