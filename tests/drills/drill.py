@@ -31,7 +31,7 @@ _INTRODUCTION = """# Drills
 
 What is done to a stream on purpose, and what the record holds afterwards beside what the batch path computes from the
 same readings, each prediction with the version that the record names. `make drills-table` wrote this page; `make
-drills` runs the short form of the drills, `make drills-long` all of them. What protects in each case is in the
+drills` runs each drill once, `make drills-long` three times. What protects in each case is in the
 docstring of the test of that name in `tests/drills`. The kill of the stream's driver at several moments is in
 `tests/stream/test_promise.py`, that of the other jobs in `tests/system/test_kill.py`.
 
