@@ -145,10 +145,6 @@ class Drill:
         """Micro-batches in the record."""
         return len(list((self.home / "predictions").glob("pred_batch_*")))
 
-    def has_folders(self, count: int) -> bool:
-        """True once so many micro-batches are in the record."""
-        return self.folders() >= count
-
     def is_half_done(self) -> bool:
         """True while a micro-batch is under way of which some shard has left its files."""
         return any((self.home / "predictions").glob(".pred_batch_*/_report-*.json"))
