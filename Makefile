@@ -59,13 +59,13 @@ bench-scale: ## growth of time with rows
 bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 	@./control_env.sh bench quality
 
-drills: setup ## a short form of each drill: kills, pauses, full disks, damages
-	python -m pytest tests/drills -m "not long"
-
-drills-long: setup ## all drills, also those on a cluster
+drills: setup ## each drill once: kills, pauses, full disks, damages
 	python -m pytest tests/drills
 
-drills-table: setup ## all drills, and docs/drills.md from what held
+drills-long: setup ## the drills three times: a kill hits another moment each time
+	for round in 1 2 3; do python -m pytest tests/drills || exit; done
+
+drills-table: setup ## each drill once, and docs/drills.md from what held
 	python -m pytest tests/drills --drills-table docs/drills.md
 
 sbom: ## bill of materials (CycloneDX) of what is locked, on stdout

@@ -397,7 +397,7 @@ run_checks() {
   check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
-  check tests python -m pytest -n 2 --dist loadfile -m "not long"
+  check tests python -m pytest -n 2 --dist loadfile
   say "--- ${SECONDS} s in all${failed:+; failed:${failed}}"
   [[ -z "${failed}" ]]
 }

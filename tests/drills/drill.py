@@ -31,10 +31,9 @@ _INTRODUCTION = """# Drills
 
 What is done to a stream on purpose, and what the record holds afterwards beside what the batch path computes from the
 same readings, each prediction with the version that the record names. `make drills-table` wrote this page; `make
-drills` runs the short form of the drills, `make drills-long` all of them. What protects in each case is in the
-docstring of the test of that name in `tests/drills`, and each was seen to fail with the protection removed. The kill of
-the stream's driver at several moments is in `tests/stream/test_promise.py`, that of the other jobs in
-`tests/system/test_kill.py`.
+drills` runs each drill once, `make drills-long` three times. What protects in each case is in the
+docstring of the test of that name in `tests/drills`. The kill of the stream's driver at several moments is in
+`tests/stream/test_promise.py`, that of the other jobs in `tests/system/test_kill.py`.
 
 Every drill runs without an MLflow. One has no line, since no equation is left to compare: records that expired unread
 stop the stream (`test_records_that_expired_unread_stop_the_stream`).
@@ -145,10 +144,6 @@ class Drill:
     def folders(self) -> int:
         """Micro-batches in the record."""
         return len(list((self.home / "predictions").glob("pred_batch_*")))
-
-    def has_folders(self, count: int) -> bool:
-        """True once so many micro-batches are in the record."""
-        return self.folders() >= count
 
     def is_half_done(self) -> bool:
         """True while a micro-batch is under way of which some shard has left its files."""
