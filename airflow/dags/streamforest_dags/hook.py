@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 _OURS = "streamforest: "
 _TERM_LIMIT_S = 3.0
 """Airflow kills what has not ended 5 s after it asked."""
+_POLL_S = 0.05
 
 
 class JobHook(SparkSubmitHook):  # type: ignore[misc]  # Airflow's classes are Any to mypy
@@ -48,8 +50,10 @@ class JobHook(SparkSubmitHook):  # type: ignore[misc]  # Airflow's classes are A
             return
         self.log.info("Ending spark-submit and its driver: %s", [process.pid for process in processes])
         _signal(processes, "terminate")
-        _, alive = psutil.wait_procs(processes, timeout=_TERM_LIMIT_S)
-        _signal(alive, "kill")
+        end = time.monotonic() + _TERM_LIMIT_S
+        while any(map(_runs, processes)) and time.monotonic() < end:
+            time.sleep(_POLL_S)
+        _signal(processes, "kill")
 
     def _process_spark_submit_log(self, itr: Iterable[str]) -> None:
         super()._process_spark_submit_log(self._heard(itr))
@@ -61,6 +65,14 @@ class JobHook(SparkSubmitHook):  # type: ignore[misc]  # Airflow's classes are A
             elif line.startswith('{"job": '):
                 self.report = json.loads(line)
             yield line
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Looked up, not waited for: a wait would take spark-submit's exit status from who waits for it in `submit`."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(processes: Iterable[psutil.Process], method: str) -> None:
