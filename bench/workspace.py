@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from streamforest import application as contract
 from streamforest import cli, files, session, settings, synthetic
-from streamforest.application import Application
+from streamforest.application import Application, places
 from streamforest.embedded import data
 from streamforest.jars import CONNECTOR, ensure
 from streamforest.jobs.context import Report
@@ -90,11 +90,9 @@ def opened(home: str | None, application: str = APPLICATION) -> Iterator[Workspa
     folder.mkdir()
     try:
         source = data.find(chosen, given, chosen.inputs.history)
-        if source is None and chosen.inputs.unpack is not None:
-            chosen.inputs.unpack(folder)
-            source = folder / chosen.inputs.history
-        elif source is None:
-            say(f"no {chosen.inputs.history} in {given.data}: measuring synthetic data, seed {_SEED}")
+        if source is None:
+            instead = "what a package brings" if chosen.inputs.unpack else f"synthetic data, seed {_SEED}"
+            say(f"no {chosen.inputs.history} in {places(chosen, given).data}: measuring {instead}")
             chosen.inputs.generate(folder, _SEED)
             source = folder / chosen.inputs.history
         yield Workspace(folder, given, chosen, source, synthetic.is_synthetic(source))

@@ -34,7 +34,7 @@ STAGES: dict[str, Callable[[], Transformer | Estimator[Any]]] = {
     "ColumnSelector": lambda: stages.ColumnSelector(inputCols=["userId", "x"], optionalCols=["label", "absent"]),
     "RowsSelector": lambda: stages.RowsSelector(inputCol="position", step=20),
     "ClassWeightBalancer": lambda: stages.ClassWeightBalancer(inputCol="label", outputCol="weight"),
-    "CategoryIndexer": lambda: stages.CategoryIndexer(inputCols=["action"], outputCols=["actionIndex"], limit=1),
+    "CategoryIndexer": lambda: stages.CategoryIndexer(inputCol="action", outputCol="actionIndex", limit=1),
     "GreatCircle": lambda: stages.GreatCircle(inputCols=["origin", "dest"], outputCol="miles"),
     "PastMeans": lambda: stages.PastMeans(
         inputCol="x", minusCol="y", dateCol="day", scopes=["all3:3:", "user2:2:userId,action"]

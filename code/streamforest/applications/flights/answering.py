@@ -58,7 +58,7 @@ def _class_names(pipeline: PipelineModel) -> list[str]:
 
 
 def _is_label(stage: StringIndexerModel) -> bool:
-    return stage.isSet(stage.inputCol) and stage.getInputCol() == LABEL
+    return stage.getInputCol() == LABEL
 
 
 def _name(names: Sequence[str], index: Column) -> Column:
@@ -74,11 +74,6 @@ def _by_number(names: Sequence[str], probability: Column) -> Column:
 
 def _unseen(pipeline: PipelineModel) -> Column:
     """Names of the indexed columns whose value has the number of the unknown."""
-    unknown = []
-    for stage in pipeline.stages:
-        if isinstance(stage, StringIndexerModel) and not _is_label(stage):
-            for name, output, labels in zip(
-                stage.getInputCols(), stage.getOutputCols(), stage.labelsArray, strict=True
-            ):
-                unknown.append(F.when(F.col(output) >= len(labels), name))
-    return F.array_compact(F.array(*unknown)) if unknown else F.array().cast("array<string>")
+    indexes = [stage for stage in pipeline.stages if isinstance(stage, StringIndexerModel) and not _is_label(stage)]
+    unknown = [F.when(F.col(stage.getOutputCol()) >= len(stage.labels), stage.getInputCol()) for stage in indexes]
+    return F.array_compact(F.array(*unknown))

@@ -29,6 +29,8 @@ PAST = [
 
 _SEED = 42
 _CATEGORIES = 255
+_CARRIERS = 63
+_BINS = _CARRIERS + 1
 _FOREST_MEMORY_MB = 256
 _SCHEDULE = """
 SELECT *, CAST(_dep AS DOUBLE) AS DepMinute, CAST(pmod(_arr - _dep, 1440) AS DOUBLE) AS BlockMinutes FROM (
@@ -41,34 +43,48 @@ SELECT *, CAST(_dep AS DOUBLE) AS DepMinute, CAST(pmod(_arr - _dep, 1440) AS DOU
 """Minutes after midnight of the scheduled departure, and from it to the scheduled arrival by the airports' clocks."""
 
 
+_RANKS = "SELECT *, OriginIndex + 0.0D AS OriginRank, DestIndex + 0.0D AS DestRank FROM __THIS__"
+"""The same numbers, as new columns that no longer say they are categories."""
+
+
 def reference() -> Pipeline:
     """The reference's features: when, who, where from and to, how far, and the departure delay."""
-    categories = ["Carrier", "Origin", "Dest", "Route"]
     numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DayOfYear"]
+    categories = map(_index, ("Carrier", "Origin", "Dest", "Route"))
     return Pipeline(
         stages=[
             *_known(),
-            _indexed(categories),
+            CategoryIndexer(**_category("Carrier")),
+            CategoryIndexer(**_category("Origin")),
+            CategoryIndexer(**_category("Dest")),
+            CategoryIndexer(**_category("Route")),
             *_baselines(),
-            *_forest([*numbers, *map(_index, categories)], depth=10, bins=_CATEGORIES + 1, share="auto"),
+            *_forest([*numbers, *categories], depth=10, bins=_CATEGORIES + 1, share="auto"),
         ]
     )
 
 
 def history() -> Pipeline:
-    """The schedule and the days before, in place of the day of the year, which no later day resembles."""
-    categories = ["Carrier", "Origin", "Dest"]
+    """The schedule and the days before, in place of the day of the year, which no later day resembles.
+
+    Airports are categories of hundreds of values, for which a forest would need as many bins of every feature. It sees
+    their rank by traffic as a number; distance and the days before tell more about them.
+    """
     numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DepMinute", "BlockMinutes"]
     means = [text.partition(":")[0] for text in PAST]
+    places = ["OriginRank", "DestRank"]
     return Pipeline(
         stages=[
             *_known(),
             PastMeans(inputCol="ArrDelay", minusCol="DepDelay", dateCol="FlightDate", scopes=PAST),
             TypicalValues(inputCols=means, levels=[""]),
-            _indexed(categories),
+            CategoryIndexer(**_category("Carrier", _CARRIERS)),
+            CategoryIndexer(**_category("Origin")),
+            CategoryIndexer(**_category("Dest")),
+            SQLTransformer(statement=_RANKS),
             *_baselines(),
             *_expected(["DepDelay", "Distance", "BlockMinutes", *means]),
-            *_forest([*numbers, *means, EXPECTED, _index("Carrier"), _index("Origin")], depth=12, bins=64, share="0.5"),
+            *_forest([*numbers, *means, EXPECTED, *places, _index("Carrier")], depth=12, bins=_BINS, share="0.5"),
         ]
     )
 
@@ -90,30 +106,30 @@ def _index(name: str) -> str:
     return f"{name}Index"
 
 
-def _indexed(names: list[str]) -> CategoryIndexer:
-    return CategoryIndexer(inputCols=names, outputCols=[_index(name) for name in names], limit=_CATEGORIES)
+def _category(name: str, limit: int = _CATEGORIES) -> dict[str, Any]:
+    return {"inputCol": name, "outputCol": _index(name), "limit": limit}
 
 
 def _baselines() -> list[Any]:
     """Trees to compare the forest with; one without a split names the most frequent class."""
     return [
         VectorAssembler(inputCols=["DepDelay"], outputCol="delay", handleInvalid="keep"),
-        _tree(DEPARTURE_DELAY, depth=5),
-        _tree(MAJORITY, depth=0),
+        DecisionTreeClassifier(maxDepth=5, **_tree(DEPARTURE_DELAY)),
+        DecisionTreeClassifier(maxDepth=0, **_tree(MAJORITY)),
     ]
 
 
-def _tree(output: str, *, depth: int) -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(
-        featuresCol="delay",
-        labelCol="label",
-        predictionCol=output,
-        probabilityCol=f"{output}_probability",
-        rawPredictionCol=f"{output}_raw",
-        maxDepth=depth,
-        maxBins=256,
-        seed=_SEED,
-    )
+def _tree(output: str) -> dict[str, Any]:
+    """Parameters of a tree that sees the departure delay alone."""
+    return {
+        "featuresCol": "delay",
+        "labelCol": "label",
+        "predictionCol": output,
+        "probabilityCol": f"{output}_probability",
+        "rawPredictionCol": f"{output}_raw",
+        "maxBins": 256,
+        "seed": _SEED,
+    }
 
 
 def _expected(delays: list[str]) -> list[Any]:

@@ -58,4 +58,6 @@ def _miles() -> Column:
     phi_1, phi_2 = F.radians("_phi_0"), F.radians("_phi_1")
     d_phi, d_lambda = phi_2 - phi_1, F.radians(F.col("_lambda_1") - F.col("_lambda_0"))
     a = F.pow(F.sin(d_phi / 2), 2) + F.cos(phi_1) * F.cos(phi_2) * F.pow(F.sin(d_lambda / 2), 2)
-    return 2 * geography.EARTH_RADIUS_MILES * F.asin(F.least(F.lit(1.0), F.sqrt(a)))
+    # Rounding may lift the sine above 1. least() would also take 1 where the place is unknown.
+    sine = F.when(a > 1, 1.0).otherwise(F.sqrt(a))
+    return 2 * geography.EARTH_RADIUS_MILES * F.asin(sine)

@@ -50,6 +50,10 @@ class _Past(HasInputCol):
         Params._dummy(), "scopes", "means to add, each as output:days:key,key", TypeConverters.toListString
     )
 
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  # as Spark's own mixins
+        super().__init__(*args)
+        self._setDefault(minusCol="", dateCol="date", scopes=[])
+
     def parsed(self) -> list[Scope]:
         """The means to add."""
         return [Scope.parse(text) for text in self.getOrDefault(self.scopes)]
@@ -78,7 +82,6 @@ class PastMeans(Estimator["PastMeansModel"], _Past, DefaultParamsReadable, Defau
         scopes: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self._setDefault(minusCol="", dateCol="date", scopes=[])
         kwargs: dict[str, Any] = self._input_kwargs
         self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
@@ -90,8 +93,7 @@ class PastMeans(Estimator["PastMeansModel"], _Past, DefaultParamsReadable, Defau
         newest = rows.agg(F.max(_OF)).collect()[0][0]
         means = reduce(DataFrame.unionByName, [_means(rows, scope) for scope in self.parsed()])
         known = means.where(F.col(_DAY) <= F.date_add(F.lit(newest), 1)).orderBy(_SCOPE, _DAY, _KEY)
-        model = PastMeansModel(**{param.name: self.getOrDefault(param) for param in self.params})
-        return model.setRows(known.toArrow())
+        return self._copyValues(PastMeansModel()).setRows(known.toArrow())
 
 
 class PastMeansModel(TableModel, _Past):
@@ -101,24 +103,10 @@ class PastMeansModel(TableModel, _Past):
     of the key in that time.
     """
 
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        inputCol: str | None = None,
-        minusCol: str = "",
-        dateCol: str = "date",
-        scopes: list[str] | None = None,
-    ) -> None:
-        super().__init__()
-        self._setDefault(minusCol="", dateCol="date", scopes=[])
-        kwargs: dict[str, Any] = self._input_kwargs
-        self._set(**{name: value for name, value in kwargs.items() if value is not None})
-
     def _transform(self, dataset: DataFrame) -> DataFrame:
         last: dt.date | None = pc.max(self.rows().column(_DAY)).as_py()
         date = F.col(self.getOrDefault(self.dateCol))
-        frame = dataset.withColumn("_day", F.least(date, F.lit(last).cast("date")) if last else date)
+        frame = dataset.withColumn("_day", F.when(date > F.lit(last), F.lit(last)).otherwise(date) if last else date)
         for scope in self.parsed():
             table = self.frame().where(F.col(_SCOPE) == scope.output)
             table = table.select(

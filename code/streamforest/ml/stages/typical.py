@@ -28,6 +28,10 @@ class _Typical(HasInputCols):
         TypeConverters.toListString,
     )
 
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  # as Spark's own mixins
+        super().__init__(*args)
+        self._setDefault(levels=[""])
+
     def keys(self) -> list[list[str]]:
         """Columns of each level."""
         return [[name for name in text.split(",") if name] for text in self.getOrDefault(self.levels)]
@@ -36,10 +40,12 @@ class _Typical(HasInputCols):
 class TypicalValues(Estimator["TypicalValuesModel"], _Typical, DefaultParamsReadable, DefaultParamsWritable):
     """Learns the median of each of ``inputCols`` (numbers) for the rows of each level of ``levels``."""
 
+    expensive = True
+    """Fitting keeps the output in memory: it is joined, and every later estimator reads it."""
+
     @keyword_only
     def __init__(self, *, inputCols: list[str] | None = None, levels: list[str] | None = None) -> None:
         super().__init__()
-        self._setDefault(levels=[""])
         kwargs: dict[str, Any] = self._input_kwargs
         self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
@@ -54,8 +60,7 @@ class TypicalValues(Estimator["TypicalValuesModel"], _Typical, DefaultParamsRead
         for each in learnt[1:]:
             rows = rows.unionByName(each)
         known = rows.where(F.col(_KEY).isNotNull()).orderBy(_LEVEL, _KEY).toArrow()
-        model = TypicalValuesModel(inputCols=names, levels=self.getOrDefault(self.levels))
-        return model.setRows(known)
+        return self._copyValues(TypicalValuesModel()).setRows(known)
 
 
 class TypicalValuesModel(TableModel, _Typical):
@@ -63,13 +68,6 @@ class TypicalValuesModel(TableModel, _Typical):
 
     A value that no level has stays null.
     """
-
-    @keyword_only
-    def __init__(self, *, inputCols: list[str] | None = None, levels: list[str] | None = None) -> None:
-        super().__init__()
-        self._setDefault(levels=[""])
-        kwargs: dict[str, Any] = self._input_kwargs
-        self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         names = self.getInputCols()
