@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 
 from streamforest.errors import BadInput
 
-_NAMES: Mapping[str, Sequence[str]] = {
+_CSV: Mapping[str, Sequence[str]] = {
     "date": ("FlightDate", "FL_DATE"),
     "year": ("year",),
     "month": ("month",),
@@ -33,7 +33,23 @@ _NAMES: Mapping[str, Sequence[str]] = {
     "cancelled": ("cancelled",),
     "diverted": ("diverted",),
 }
-"""What a field is called, in any case of letters."""
+"""What a field is called in a header, in any case of letters; the first that is there counts."""
+
+_JSON: Mapping[str, str] = {
+    "date": "FlightDate",
+    "carrier": "Carrier",
+    "flight": "FlightNum",
+    "origin": "Origin",
+    "dest": "Dest",
+    "distance": "Distance",
+    "departs": "CRSDepTime",
+    "arrives": "CRSArrTime",
+    "dep_delay": "DepDelay",
+    "arr_delay": "ArrDelay",
+    "cancelled": "Cancelled",
+    "diverted": "Diverted",
+}
+"""What a field is called in JSON lines."""
 
 FIELDS = ("date", "carrier", "flight", "origin", "dest", "distance", "departs", "arrives", "dep_delay", "arr_delay")
 FLAGS = ("cancelled", "diverted")
@@ -50,14 +66,10 @@ def is_json(first_line: str) -> bool:
 
 def from_json(text: Column) -> Column:
     """FIELDS, FLAGS and ``damaged`` of a line, as a struct of texts and a boolean."""
-    names = {field: _NAMES[field][-1 if field in ("departs", "arrives") else 0] for field in (*FIELDS, *FLAGS)}
-    names |= {"carrier": "Carrier", "flight": "FlightNum", "origin": "Origin", "dest": "Dest", "distance": "Distance"}
-    names |= {"departs": "CRSDepTime", "arrives": "CRSArrTime", "dep_delay": "DepDelay", "arr_delay": "ArrDelay"}
-    names |= {"cancelled": "Cancelled", "diverted": "Diverted"}
-    schema = _texts([*names.values(), _CORRUPT])
+    schema = T.StructType([T.StructField(name, T.StringType()) for name in (*_JSON.values(), _CORRUPT)])
     read = F.from_json(text, schema, _OPTIONS)
     return F.struct(
-        *[_text(read[name]).alias(field) for field, name in names.items()],
+        *[_text(read[name]).alias(field) for field, name in _JSON.items()],
         (read.isNull() | read[_CORRUPT].isNotNull()).alias("damaged"),
     )
 
@@ -71,7 +83,7 @@ def from_csv(text: Column, header: str, file: str) -> Column:
     columns = [name.strip().lower() for name in next(csv.reader([header.removeprefix("\ufeff")]), [])]
     place = {
         field: columns.index(name.lower())
-        for field, names in _NAMES.items()
+        for field, names in _CSV.items()
         for name in names[::-1]
         if name.lower() in columns
     }
@@ -80,8 +92,8 @@ def from_csv(text: Column, header: str, file: str) -> Column:
         missing.remove("date")
     if missing:
         raise BadInput(f"{file} has no column for {', '.join(missing)}", "give a file in one of the known layouts")
-    schema = _texts([*(f"c{index}" for index in range(len(columns))), _CORRUPT])
-    read = F.from_csv(text, schema.simpleString().removeprefix("struct<").removesuffix(">").replace(":", " "), _OPTIONS)
+    schema = [*(f"c{index}" for index in range(len(columns))), _CORRUPT]
+    read = F.from_csv(text, ", ".join(f"{name} string" for name in schema), _OPTIONS)
     found = {field: _text(read[f"c{index}"]) for field, index in place.items()}
     if "date" not in found:
         parts = (F.lpad(found["month"], 2, "0"), F.lpad(found["day"], 2, "0"))
@@ -91,10 +103,6 @@ def from_csv(text: Column, header: str, file: str) -> Column:
         *[found.get(field, nothing).alias(field) for field in (*FIELDS, *FLAGS)],
         (read.isNull() | read[_CORRUPT].isNotNull()).alias("damaged"),
     )
-
-
-def _texts(names: Sequence[str]) -> T.StructType:
-    return T.StructType([T.StructField(name, T.StringType()) for name in names])
 
 
 def _text(field: Column) -> Column:

@@ -50,6 +50,10 @@ class _Past(HasInputCol):
         Params._dummy(), "scopes", "means to add, each as output:days:key,key", TypeConverters.toListString
     )
 
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  # as Spark's own mixins
+        super().__init__(*args)
+        self._setDefault(minusCol="", dateCol="date", scopes=[])
+
     def parsed(self) -> list[Scope]:
         """The means to add."""
         return [Scope.parse(text) for text in self.getOrDefault(self.scopes)]
@@ -78,7 +82,6 @@ class PastMeans(Estimator["PastMeansModel"], _Past, DefaultParamsReadable, Defau
         scopes: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self._setDefault(minusCol="", dateCol="date", scopes=[])
         kwargs: dict[str, Any] = self._input_kwargs
         self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
@@ -90,8 +93,7 @@ class PastMeans(Estimator["PastMeansModel"], _Past, DefaultParamsReadable, Defau
         newest = rows.agg(F.max(_OF)).collect()[0][0]
         means = reduce(DataFrame.unionByName, [_means(rows, scope) for scope in self.parsed()])
         known = means.where(F.col(_DAY) <= F.date_add(F.lit(newest), 1)).orderBy(_SCOPE, _DAY, _KEY)
-        model = PastMeansModel(**{param.name: self.getOrDefault(param) for param in self.params})
-        return model.setRows(known.toArrow())
+        return self._copyValues(PastMeansModel()).setRows(known.toArrow())
 
 
 class PastMeansModel(TableModel, _Past):
@@ -100,20 +102,6 @@ class PastMeansModel(TableModel, _Past):
     A day after the last one that was learnt is given what the day right after it is given. Null where nothing is known
     of the key in that time.
     """
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        inputCol: str | None = None,
-        minusCol: str = "",
-        dateCol: str = "date",
-        scopes: list[str] | None = None,
-    ) -> None:
-        super().__init__()
-        self._setDefault(minusCol="", dateCol="date", scopes=[])
-        kwargs: dict[str, Any] = self._input_kwargs
-        self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         last: dt.date | None = pc.max(self.rows().column(_DAY)).as_py()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark import keyword_only
 from pyspark.ml import Estimator
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCols
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from streamforest.ml.stages.tables import TableModel, key_of
@@ -28,6 +29,10 @@ class _Typical(HasInputCols):
         TypeConverters.toListString,
     )
 
+    def __init__(self, *args: Any) -> None:  # noqa: ANN401  # as Spark's own mixins
+        super().__init__(*args)
+        self._setDefault(levels=[""])
+
     def keys(self) -> list[list[str]]:
         """Columns of each level."""
         return [[name for name in text.split(",") if name] for text in self.getOrDefault(self.levels)]
@@ -39,7 +44,6 @@ class TypicalValues(Estimator["TypicalValuesModel"], _Typical, DefaultParamsRead
     @keyword_only
     def __init__(self, *, inputCols: list[str] | None = None, levels: list[str] | None = None) -> None:
         super().__init__()
-        self._setDefault(levels=[""])
         kwargs: dict[str, Any] = self._input_kwargs
         self._set(**{name: value for name, value in kwargs.items() if value is not None})
 
@@ -54,8 +58,7 @@ class TypicalValues(Estimator["TypicalValuesModel"], _Typical, DefaultParamsRead
         for each in learnt[1:]:
             rows = rows.unionByName(each)
         known = rows.where(F.col(_KEY).isNotNull()).orderBy(_LEVEL, _KEY).toArrow()
-        model = TypicalValuesModel(inputCols=names, levels=self.getOrDefault(self.levels))
-        return model.setRows(known)
+        return self._copyValues(TypicalValuesModel()).setRows(known)
 
 
 class TypicalValuesModel(TableModel, _Typical):
@@ -64,19 +67,16 @@ class TypicalValuesModel(TableModel, _Typical):
     A value that no level has stays null.
     """
 
-    @keyword_only
-    def __init__(self, *, inputCols: list[str] | None = None, levels: list[str] | None = None) -> None:
-        super().__init__()
-        self._setDefault(levels=[""])
-        kwargs: dict[str, Any] = self._input_kwargs
-        self._set(**{name: value for name, value in kwargs.items() if value is not None})
-
     def _transform(self, dataset: DataFrame) -> DataFrame:
         names = self.getInputCols()
         absent = {name: F.lit(None).cast("double") for name in names if name not in dataset.columns}
         frame = dataset.withColumns(absent) if absent else dataset
         kept = frame.columns
         for level, columns in enumerate(self.keys()):
+            if not columns:
+                # A join without a key is none that real-time mode runs, and there is one row to look up.
+                frame = frame.withColumns(self._overall(level, names))
+                continue
             found = [F.col(name).alias(f"_{level}_{name}") for name in names]
             key = f"_key_{level}"
             table = self.frame().where(F.col(_LEVEL) == level).select(F.col(_KEY).alias(key), *found)
@@ -89,3 +89,8 @@ class TypicalValuesModel(TableModel, _Typical):
                 ]
             )
         return frame
+
+    def _overall(self, level: int, names: list[str]) -> dict[str, Column]:
+        """The columns, where null with the one value that is learnt of all rows."""
+        (row, *_) = self.rows().filter(pc.equal(self.rows().column(_LEVEL), level)).to_pylist() or [{}]
+        return {name: F.coalesce(F.col(name), F.lit(row.get(name)).cast("double")) for name in names}
