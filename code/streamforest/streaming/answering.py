@@ -109,7 +109,7 @@ class Answerer:
                     query = self._restart(query, version)
         except StreamingQueryException as error:
             raise explain(error) from error
-        # Not after a signal: the call to the JVM that it broke off left its reply on the line, for the next one to take.
+        # Not after a signal: the call to the JVM that it broke off left its reply on the line for the next one.
         self._batches += _finished(query)
         query.stop()
 
