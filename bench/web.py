@@ -248,7 +248,8 @@ def _stages(servers: str, topics: Topics, begin: Mapping[Any, int]) -> Stages:
     for partition, offset in begin.items():
         consumer.seek(partition, offset)
     ends = consumer.end_offsets(list(begin))
-    requests, times = 0, {}
+    requests = 0
+    times: dict[bytes, tuple[int, int, int, int]] = {}
     while any(consumer.position(one) < end for one, end in ends.items()):
         for partition, records in consumer.poll(timeout_ms=500).items():
             if partition.topic == topics.events:

@@ -496,10 +496,11 @@ def test_a_desk_forgets_nobody_who_waits_less_than_an_hour() -> None:
     now[0] = 3_000
     desk.ask("b")
 
-    assert desk.full
-    assert desk.overdue == 1
+    states = [(desk.full, desk.overdue)]
     now[0] = 3_601
-    assert not desk.full
+    states.append((desk.full, desk.overdue))
+
+    assert states == [(True, 1), (False, 1)]
     assert desk.reply("a") is None
     assert (reply := desk.reply("b")) is not None
     assert reply.status is Status.TIMEOUT

@@ -109,9 +109,9 @@ class Answerer:
                     query = self._restart(query, version)
         except StreamingQueryException as error:
             raise explain(error) from error
-        finally:
-            self._batches += _finished(query)
-            query.stop()
+        # Not after a signal: the call to the JVM that it broke off left its reply on the line for the next one.
+        self._batches += _finished(query)
+        query.stop()
 
     def await_ready(self, limit_s: float) -> None:
         """Return once the tasks of the query run, so that what comes now does not wait for their start.
