@@ -33,8 +33,8 @@ class Machine:
         self.root.mkdir()
         shutil.copy(ROOT / "control_env.sh", self.root)
         shutil.copy(ROOT / "jars.lock", self.root)
-        for folder in ("requirements", "docker"):
-            shutil.copytree(ROOT / folder, self.root / folder)
+        for name in ("requirements", "docker"):
+            shutil.copytree(ROOT / name, self.root / name)
 
     def add(self, name: str, text: str) -> None:
         path = self.bin / name

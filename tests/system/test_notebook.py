@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from streamforest import application, cli
 from tests import notebooks
 from tests.homes import HISTORY, LIVE, RECORDINGS
-from tests.stream.test_promise import copy_users
+from tests.streams import copy_users
 
 ACTIVITY = application.load("activity", ["streamforest.applications"])
 FIGURES_WITHOUT_A_MODEL = 7

@@ -166,7 +166,7 @@ def test_commands_can_be_typed(block: str) -> None:
     parsers |= {"backup": backup._parser("backup", "")}
     targets = re.findall(r"(?m)^([a-z-]+):", read(REPOSITORY / "Makefile"))
 
-    for line in block.splitlines():
+    for line in block.replace("\\\n", "").splitlines():
         words = shlex.split(line.split(" | ")[0], comments=True)
         is_synopsis = any(word.startswith("[") for word in words)
         if words[:1] == ["./control_env.sh"] and words[1] in parsers and not is_synopsis:

@@ -45,9 +45,8 @@ def score(model: TrainedModel, rows: DataFrame) -> DataFrame:
     names = _class_names(model.pipeline)
     found = model.pipeline.transform(rows)
     baselines = [_name(names, F.col(column)).alias(column) for column in BASELINES]
-    return found.select(
-        F.col(LABEL).alias("label"), _name(names, F.col("prediction")).alias("predicted"), *baselines, MONTH, "FlightDate"
-    )
+    predicted = _name(names, F.col("prediction")).alias("predicted")
+    return found.select(F.col(LABEL).alias("label"), predicted, *baselines, MONTH, "FlightDate")
 
 
 def _class_names(pipeline: PipelineModel) -> list[str]:
