@@ -121,7 +121,7 @@ class Page:
     def fill(self, **changes: str) -> None:
         Select(self.find("#Carrier")).select_by_value(changes.pop("Carrier", "DL"))
         # A date field takes keys by the browser's language; its value is the same in all.
-        self.browser.execute_script(  # type: ignore[no-untyped-call]
+        self.browser.execute_script(
             "document.getElementById('FlightDate').value = arguments[0]", changes.pop("FlightDate", "2013-12-20")
         )
         for name, text in {**GOOD, **changes}.items():
@@ -223,7 +223,7 @@ def test_nothing_sticks_out_at_the_side(page: Page, path: str, width: int) -> No
     )
     page.browser.get(f"{page.site.address}{path}")
 
-    wide = page.browser.execute_script("return document.documentElement.scrollWidth")  # type: ignore[no-untyped-call]
+    wide = page.browser.execute_script("return document.documentElement.scrollWidth")
 
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= width
