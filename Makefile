@@ -1,10 +1,10 @@
 # `make` lists the targets. What needs a fresh machine to be set up goes through ./control_env.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types locks locks-check jars-lock clean
+.PHONY: help setup demo test check format lint types locks locks-check notebook jars-lock clean
 .PHONY: bench-batch bench-stream bench-scale bench-quality
 
 BIN := .venv/bin
-export PYTHONPATH := code:.
+export PYTHONPATH := $(CURDIR)/code:$(CURDIR)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.uv/bin:$(PATH)
 
 help: ## this list
@@ -39,6 +39,9 @@ locks: setup ## lock Python packages anew; pins stay (UPGRADE=1: newest of all)
 
 locks-check: setup ## tell whether the lock files are what pyproject.toml asks for
 	requirements/lock.sh check
+
+notebook: setup ## run the notebook on this home and keep its figures
+	python -m tests.notebooks
 
 jars-lock: setup ## lock jars anew, from the versions in jars.py
 	python -m streamforest.jars lock

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow.sdk import DAG, BaseOperator
 
-ASKED_AT_S = 1_800_000_000
+ASKED_AT = datetime(2027, 1, 15, 8, tzinfo=UTC)
 CONNECTION = "spark://master:7077"
 
 
@@ -83,7 +83,7 @@ def operators(task: BaseOperator) -> list[BaseOperator]:
 
 def command(dag: DAG, operator: BaseOperator) -> list[str]:
     """The command line that a run with the DAG's default parameters would start."""
-    run = SimpleNamespace(run_after=SimpleNamespace(int_timestamp=ASKED_AT_S))
+    run = SimpleNamespace(run_after=ASKED_AT)
     context = {"params": dag.params.dump(), "dag_run": run}
     operator.application_args = operator.render_template(
         operator.application_args, context, jinja_env=dag.get_template_env()

@@ -138,3 +138,9 @@ def test_both_pipelines_are_trained_and_tested_the_default_last(dags: dict[str, 
         ]
         assert commands[-1][-1] == activity.default_pipeline
     assert dags["train_model"]["tasks"]["partition_data"]["commands"][0][-1] == f"--split-at={activity.split.default}"
+
+
+def test_the_streams_clock_is_now(dags: dict[str, Any]) -> None:
+    (command,) = dags["create_consumer_producer"]["tasks"]["create_producer"]["commands"]
+
+    assert "--clock=now" in command

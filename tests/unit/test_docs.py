@@ -284,6 +284,16 @@ def test_services_checks_and_ports_of_the_platform_are_these() -> None:
     assert set(opened) <= set(published)
 
 
+def test_settings_of_airflow_are_those_that_are_read() -> None:
+    source = read(REPOSITORY / "airflow" / "dags" / "streamforest_dags" / "settings.py")
+    described = re.findall(r"(?m)^ *\| ``(\w+)`` \| ``(.*?)`` \|$", source)
+
+    rows = table(section("airflow.md", "Cores"), "variable")
+
+    assert {name for name, _ in described} == set(re.findall(r'environ\.get\(\s*"(\w+)"', source))
+    assert [(row[0].strip("`"), row[1].strip("`")) for row in rows] == described
+
+
 def test_windows_gate_and_features_have_these_numbers() -> None:
     spec = {row[0].strip("`"): int(row[1]) for row in table(section("model.md", "Windows"), "of a window")}
     gate = {row[0].strip("`"): row[1].strip("`") for row in table(section("model.md", "The gate"), "field")}

@@ -65,10 +65,16 @@ def training(
 
 
 def sampling(
-    dag_id: str, application: str, *, doc: str | None, schedule: Schedule = "*/5 * * * *", prefix: str = ""
+    dag_id: str,
+    application: str,
+    *,
+    doc: str | None,
+    samples: int = 20,
+    schedule: Schedule = "*/5 * * * *",
+    prefix: str = "",
 ) -> DAG:
     """check_model → sample: other moments in each run."""
-    params = {"samples": Param(20, type="integer", minimum=1)}
+    params = {"samples": Param(samples, type="integer", minimum=1)}
     with _dag(dag_id, application, schedule, doc, params) as dag:
         sample = _batch(
             "sample",
@@ -78,7 +84,7 @@ def sampling(
                 "sample",
                 application,
                 "--samples={{ params.samples }}",
-                "--seed={{ dag_run.run_after.int_timestamp }}",
+                "--seed={{ dag_run.run_after.timestamp() | int }}",
             ],
         )
         _check_model(prefix) >> sample
@@ -86,14 +92,19 @@ def sampling(
 
 
 def streaming(
-    dag_id: str, application: str, *, doc: str | None, schedule: Schedule = "*/10 * * * *", prefix: str = ""
+    dag_id: str,
+    application: str,
+    *,
+    doc: str | None,
+    clock: str = "recorded",
+    schedule: Schedule = "*/10 * * * *",
+    prefix: str = "",
 ) -> DAG:
     """check_model, check_realtime_data → create_producer ∥ create_consumer, for most of the time between two runs."""
     params = {
         "seconds": Param(480, type="number", exclusiveMinimum=0, description="how long to consume"),
         "speed": Param(1, type="number", minimum=0, description="1: the recording's own pace; 0: at once"),
-        # A sample's moments are any of the recording's: with their own times most would be late after a few runs.
-        "clock": Param("now", enum=["now", "recorded"], description="whose times the events bear"),
+        "clock": Param(clock, enum=["now", "recorded"], description="whose times the events bear"),
     }
     with _dag(dag_id, application, schedule, doc, params) as dag:
         ready = [_check_model(prefix), _waiting("check_realtime_data", f"data/{prefix}real_time/*.parquet")]
