@@ -1,6 +1,7 @@
 # `make` lists the targets. What needs a fresh machine to be set up goes through ./control_env.sh.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types locks locks-check notebook jars-lock clean
+.PHONY: drills drills-long drills-table sbom audit
 .PHONY: bench-batch bench-stream bench-scale bench-quality
 
 BIN := .venv/bin
@@ -29,7 +30,7 @@ format: setup ## write every file in the project's format
 lint: setup ## format, lint and shell, nothing written
 	ruff format --check .
 	ruff check .
-	shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
+	shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
 
 types: setup ## mypy, strict
 	mypy
@@ -57,6 +58,21 @@ bench-scale: ## growth of time with rows
 
 bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 	@./control_env.sh bench quality
+
+drills: setup ## a short form of each drill: kills, pauses, full disks, damages
+	python -m pytest tests/drills -m "not long"
+
+drills-long: setup ## all drills, also those on a cluster
+	python -m pytest tests/drills
+
+drills-table: setup ## all drills, and docs/drills.md from what held
+	python -m pytest tests/drills --drills-table docs/drills.md
+
+sbom: ## bill of materials (CycloneDX) of what is locked, on stdout
+	@python -m streamforest.embedded.sbom
+
+audit: setup ## known weaknesses of what is locked, else the age of the locks
+	requirements/audit.sh
 
 clean: ## remove environments and caches; data, models and predictions stay
 	rm -rf .venv .venv-airflow .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse

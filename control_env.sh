@@ -16,7 +16,7 @@ source "${PARTS[1]}"
 # shellcheck source=docker/platform.sh
 source "${PARTS[2]}"
 
-# demo [activity]  run all six jobs for real, from data to predictions, and end in a table of evidence
+# demo [activity|flights]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {
   prepare base
   run_python -m streamforest.embedded demo "$@"
@@ -40,16 +40,46 @@ cmd_job() {
   run_python -m streamforest.embedded job "$@"
 }
 
+# model ACTION APPLICATION  list model versions with verdicts; promote, rollback or repair
+cmd_model() {
+  prepare base
+  run_python -m streamforest.embedded model "$@"
+}
+
+# replay APPLICATION [options]  list what the stream refused; put repaired messages back
+cmd_replay() {
+  prepare base
+  run_python -m streamforest.embedded replay "$@"
+}
+
+# backup FILE [options]  write models, registry, record and Kafka of a home into one file
+cmd_backup() {
+  prepare base
+  run_python -m streamforest.embedded backup "$@"
+}
+
+# restore FILE [options]  put a backup into a home
+cmd_restore() {
+  prepare base
+  run_python -m streamforest.embedded restore "$@"
+}
+
 # data [options]  bring the history under data/
 cmd_data() {
   prepare base
   run_python -m streamforest.embedded data "$@"
 }
 
-# bench NAME [options]  measure batch, stream, scale or quality
+# bench NAME [options]  measure batch, stream, scale, quality, flights or web
 cmd_bench() {
   prepare dev
   run_python -m bench "$@"
+}
+
+# web [--home DIR] [--port N]  open the pages: ask about a flight, see who does what; Ctrl-C ends it
+cmd_web() {
+  prepare base
+  run_python -m streamforest.embedded web "$@"
 }
 
 # mlflow [--home DIR] [--port N]  open the page of MLflow over the runs of a home; Ctrl-C ends it
@@ -336,16 +366,16 @@ run_python() {
   exec "${ENVIRONMENT}/bin/python" -P "$@"
 }
 
-# The page of results is looked at in Chromium; without it that one test is skipped and says so.
+# The pages are looked at in Chromium and driven by its driver; without them those tests are skipped and say so.
 install_browser() {
-  local name
-  for name in chromium chromium-browser google-chrome; do
-    ! command -v "${name}" >/dev/null || return 0
-  done
-  if ((EUID == 0)) && command -v apt-get >/dev/null; then
-    say "installing chromium for the test of the report"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
-      </dev/null >/dev/null 2>&1 || say "chromium could not be installed; its test will be skipped"
+  local missing=()
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    missing+=(chromium)
+  command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  if ((${#missing[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    say "installing ${missing[*]} for the tests of the pages"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"; } \
+      </dev/null >/dev/null 2>&1 || say "they could not be installed; their tests will be skipped"
   fi
 }
 
@@ -364,10 +394,10 @@ run_checks() {
   check format ruff format --check .
   check lint ruff check .
   check types mypy
-  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh .ci/run
+  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
-  check tests python -m pytest -n 2 --dist loadfile
+  check tests python -m pytest -n 2 --dist loadfile -m "not long"
   say "--- ${SECONDS} s in all${failed:+; failed:${failed}}"
   [[ -z "${failed}" ]]
 }

@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bench import batch, quality, scale, stream, workspace
+from bench import batch, flights, quality, scale, stream, web, workspace
 from streamforest import cli
 from streamforest.errors import WrongUsage
 from streamforest.failures import explain
 
-BENCHES = {bench.__name__.rpartition(".")[2]: bench for bench in (batch, stream, scale, quality)}
+BENCHES = {bench.__name__.rpartition(".")[2]: bench for bench in (batch, stream, scale, quality, flights, web)}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
         bench = BENCHES[options.bench]
         bench.check(options)
         started = time.monotonic()
-        with workspace.opened(options.home) as place:
+        application = getattr(bench, "APPLICATION", workspace.APPLICATION)
+        with workspace.opened(options.home, application) as place:
             result = bench.run(place, options)
             facts = place.facts()
     except Exception as error:

@@ -23,7 +23,7 @@ from bench.table import Cell, show
 from bench.workspace import Workspace
 from streamforest.application import PipelineDefinition, TrainedModel
 from streamforest.errors import WrongUsage
-from streamforest.ml.evaluation import Evaluation, evaluate
+from streamforest.ml.evaluation import Evaluation, add, evaluate
 from streamforest.ml.fit import fit
 from streamforest.progress import say
 
@@ -55,7 +55,7 @@ def run(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     rows = _rows(place, [user for hand in hands for user in hand])
     found = {name: _validate(place, name, rows, hands) for name in place.application.pipelines}
     spark.stop()
-    pooled = {name: _pooled(folds) for name, folds in found.items()}
+    pooled = {name: add(folds) for name, folds in found.items()}
     _show(pooled, found)
     return {
         "folds": options.folds,
@@ -108,20 +108,6 @@ def _cut(pipeline: Pipeline) -> tuple[list[Any], list[Any]]:
     stages = pipeline.getStages()
     last = max(index for index, stage in enumerate(stages) if getattr(stage, "expensive", False))
     return stages[: last + 1], stages[last + 1 :]
-
-
-def _pooled(folds: list[dict[str, Evaluation]]) -> dict[str, Evaluation]:
-    """All folds' predictions counted together."""
-    return {column: _sum([fold[column] for fold in folds]) for column in folds[0]}
-
-
-def _sum(parts: list[Evaluation]) -> Evaluation:
-    classes = tuple(sorted({name for part in parts for name in part.classes}))
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    for part in parts:
-        position = [classes.index(name) for name in part.classes]
-        confusion[np.ix_(position, position)] += part.confusion
-    return Evaluation(classes, confusion)
 
 
 def _result(pooled: dict[str, Evaluation], folds: list[dict[str, Evaluation]]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from streamforest.model.tracking import Tracker
 from streamforest.progress import say
 from streamforest.settings import Settings
 
+APPLICATION = "activity"
+"""Whose history is measured where a benchmark names no other."""
 _PREFIX = ".bench-"
 _SEED = 0
 
@@ -71,10 +73,11 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def opened(home: str | None, application: str = "activity") -> Iterator[Workspace]:
+def opened(home: str | None, application: str = APPLICATION) -> Iterator[Workspace]:
     """A workspace below the ``data/`` of ``home`` (default: the home of the settings), removed at the end.
 
-    Without raw history in the home, the application's generator makes some in the workspace.
+    Without raw history in the home, an installed package brings it into the workspace, or else the application's
+    generator makes some there.
 
     Raises:
         BadInput: the home is no folder, or cannot be written.
@@ -87,7 +90,10 @@ def opened(home: str | None, application: str = "activity") -> Iterator[Workspac
     folder.mkdir()
     try:
         source = data.find(chosen, given, chosen.inputs.history)
-        if source is None:
+        if source is None and chosen.inputs.unpack is not None:
+            chosen.inputs.unpack(folder)
+            source = folder / chosen.inputs.history
+        elif source is None:
             say(f"no {chosen.inputs.history} in {given.data}: measuring synthetic data, seed {_SEED}")
             chosen.inputs.generate(folder, _SEED)
             source = folder / chosen.inputs.history

@@ -79,7 +79,7 @@ def demo_report(home: Path, *, synthetic: bool = True) -> DemoReport:
         application=ACTIVITY,
         home=home,
         elsewhere=True,
-        history=home / "data" / "WISDM_at_v2.0_raw.txt",
+        history=[home / "data" / "WISDM_at_v2.0_raw.txt"],
         live=home / "data" / "WISDM_at_v2.0_unlabeled_raw.txt.xz",
         partition={
             "rows_read": 309_094,

@@ -35,6 +35,9 @@ Generate = Callable[[Path, int], None]
 Download = Callable[[Path], None]
 """Fetch the real raw files into a folder; raises Unreachable, within a short time, where that cannot be."""
 
+Unpack = Callable[[Path], None]
+"""Write the real raw files that an installed package brings into a folder; asks no network."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
@@ -42,12 +45,19 @@ class Inputs:
 
     history: str
     """Labelled records, which partition reads."""
-    live: str
-    """Records without label, which sample draws from."""
+    live: str | None
+    """Records without label, which sample draws from; None where it draws from the testing rows."""
     generate: Generate
-    """Makes both where there is no data."""
+    """Makes them where there is no data."""
     download: Download | None = None
     """Fetches the real archive; None where there is none to fetch."""
+    unpack: Unpack | None = None
+    """Takes the files from an installed package, before anything is fetched or made; None where none brings them."""
+    layouts: Sequence[str] = ()
+    """Patterns of labelled files in other layouts, such as ``*.jsonl``. The files of the first pattern that fits any
+    are the history, all of them together, in place of ``history``."""
+    samples: int = 20
+    """How many sample draws where nobody says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +110,9 @@ class TrainedModel:
     pipeline: PipelineModel
     serving: Mapping[str, Any]
     version: str
+    spans: DataFrame | None = None
+    """When it predicted, where several versions did: a row (key, ``from_ms``, ``until_ms``) for each stretch of a key's
+    own clock. Predictions that remember earlier ones start anew at each; None: it predicted everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +122,15 @@ class Gate:
     metric: str
     """The name of the number that decides, as evaluation reports it."""
     tolerance: float
-    """How far below the champion the candidate may lie."""
+    """How far below the champion the candidate may lie: its difference, and the lower end of that one's interval."""
     floor: float
     """What a candidate must reach even where there is no champion."""
     recall_drop: float
     """How much recall any one class may lose."""
+    resample_by: str = ""
+    """Column of the scored rows whose values are drawn anew for the interval; empty: the split's unit."""
+    confidence: float = 0.95
+    """Share of the differences that lie in the interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +190,23 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answering:
+    """How single requests become answers: one row in, one row out, by JVM expressions and MLlib stages alone (no Python
+    on rows), so that it runs in Spark's real-time mode.
+    """
+
+    answer: Callable[[TrainedModel, DataFrame], DataFrame]
+    """Events, as ``decode`` gives them, to the prediction schema's columns without the model's version. What the event
+    schema does not have stays as it is: a stream sends a request's own times along."""
+    day: str = ""
+    """Column of the prediction schema, as 2013-12-24, by which batch results are kept in the store; empty: not kept."""
+
+    def batch(self, model: TrainedModel, events: DataFrame) -> DataFrame:
+        """The answers to events in files, which are those of the stream."""
+        return self.answer(model, events)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Application:
     """Everything that one application brings to the six jobs."""
 
@@ -184,7 +218,7 @@ class Application:
     key: str
     """Column that is Kafka's key; events of one key keep their order."""
     event_time: str
-    """Column with the event's time on its key's own clock, in ms."""
+    """Column with the event's time on its key's own clock: ms (bigint) or a timestamp."""
     label: str
     """Column with the class's name."""
     partition_by: Sequence[str]
@@ -199,15 +233,25 @@ class Application:
     decode: Callable[[Column], tuple[Column, Column]]
     """Kafka's value (binary) to the event (struct of the event schema) and the reason of its refusal; one is null."""
     score: Callable[[TrainedModel, DataFrame], DataFrame]
-    """Labelled rows to one row a prediction: ``label``, ``predicted``, and a column for each of ``variants``."""
-    predict: Prediction
+    """Labelled rows to one row a prediction: ``label``, ``predicted`` (null: the model gave no class), a column for
+    each of ``variants`` and of ``baselines``, for ``slice``, and the column that the gate resamples by."""
+    predict: Prediction | Answering
     gate: Gate
     variants: Sequence[str] = ()
     """Further predictions of the same rows that evaluation reports, such as ``smoothed``."""
+    baselines: Sequence[str] = ()
+    """Simple predictions of the same rows, learnt from the same training rows, that evaluation reports beside."""
+    slice: str = ""
+    """Column by whose values evaluation is repeated, such as a month; empty where there is none."""
     smoothing: str = ""
     """Name of the serving value that ``train --smoothing`` sets; empty where the application has none."""
     signal: Signal | None = None
     """What a report draws of a stretch of events; None where they are no series."""
+
+    @property
+    def resample_by(self) -> str:
+        """Column of the scored rows by which the gate draws anew."""
+        return self.gate.resample_by or self.split.unit
 
     def pipeline(self, name: str | None) -> tuple[str, PipelineDefinition]:
         """A pipeline by name, the default one for None.

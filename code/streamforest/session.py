@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,14 @@ def build(
     *,
     jars: Sequence[Path] = (),
     streams: bool = False,
+    held: int = 0,
     options: Mapping[str, str] | None = None,
 ) -> SparkSession:
     """A session in UTC with Arrow on; under ``spark-submit`` the submitted master and the driver's memory win.
 
     ``jars`` are local files put on the class path of driver and executors (Kafka's connector for the stream jobs).
-    ``streams`` tells which share of a cluster the session takes.
+    ``streams`` tells which share of a cluster the session takes. ``held`` tasks are there all the time and mostly wait:
+    a local master gets as many threads more.
     """
     # Python workers must be the driver's interpreter and find the stages' modules.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -43,7 +46,7 @@ def build(
     for key, value in {**_everywhere(settings), **place, **(options or {})}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
-        builder = builder.master(settings.spark_master)
+        builder = builder.master(_with_threads(settings, held))
         if jars:
             builder = builder.config("spark.jars", ",".join(str(jar) for jar in jars))
     return builder.getOrCreate()
@@ -72,6 +75,15 @@ def _alone(settings: Settings) -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
     }
+
+
+def _with_threads(settings: Settings, held: int) -> str:
+    """The master, and where it is a local one with a number of threads, so many more."""
+    matched = re.fullmatch(r"local(?:\[(\d+|\*)\])?", settings.spark_master)
+    if not held or matched is None:
+        return settings.spark_master
+    threads = settings.cores if matched[1] == "*" else int(matched[1] or 1)
+    return f"local[{threads + held}]"
 
 
 def _in_cluster(settings: Settings, share: Share) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from streamforest.ml.windows import event_starts
 AXES = ["x", "y", "z"]
 SCHEMA = (
     "userId int, action string, label double, timestamp bigint, x double, y double, z double,"
-    " event bigint, position bigint"
+    " event bigint, position bigint, origin string, dest string, day date"
 )
 
 STAGES: dict[str, Callable[[], Transformer | Estimator[Any]]] = {
@@ -33,6 +34,12 @@ STAGES: dict[str, Callable[[], Transformer | Estimator[Any]]] = {
     "ColumnSelector": lambda: stages.ColumnSelector(inputCols=["userId", "x"], optionalCols=["label", "absent"]),
     "RowsSelector": lambda: stages.RowsSelector(inputCol="position", step=20),
     "ClassWeightBalancer": lambda: stages.ClassWeightBalancer(inputCol="label", outputCol="weight"),
+    "CategoryIndexer": lambda: stages.CategoryIndexer(inputCols=["action"], outputCols=["actionIndex"], limit=1),
+    "GreatCircle": lambda: stages.GreatCircle(inputCols=["origin", "dest"], outputCol="miles"),
+    "PastMeans": lambda: stages.PastMeans(
+        inputCol="x", minusCol="y", dateCol="day", scopes=["all3:3:", "user2:2:userId,action"]
+    ),
+    "TypicalValues": lambda: stages.TypicalValues(inputCols=["x", "y"], levels=["userId,action", "action", ""]),
 }
 
 
@@ -44,8 +51,10 @@ def rows(spark: SparkSession) -> DataFrame:
         start_ms = 1_370_367_549_273
         for nth in range(120):
             values = [round(float(np.sin(nth / 3 + axis) * 30), 4) for axis in range(3)]
-            found.append((user, action, label, start_ms + 50 * nth, *values, start_ms, nth))
-        found.append((user, *[None] * 8))
+            airports = ("JFK", "LAX" if nth % 2 else "ZZZ")
+            day = dt.date(2013, 7, 1 + nth % 4)
+            found.append((user, action, label, start_ms + 50 * nth, *values, start_ms, nth, *airports, day))
+        found.append((user, *[None] * 11))
     return spark.createDataFrame(found, SCHEMA).repartition(3)
 
 

@@ -14,7 +14,7 @@ from bench import __main__ as command
 from bench import batch, live, messages, quality, recordings, scale, workspace
 from bench.recordings import Person
 from bench.table import render
-from streamforest.ml.evaluation import Evaluation
+from streamforest.ml.evaluation import Evaluation, add
 
 PEOPLE = st.lists(
     st.builds(
@@ -134,7 +134,7 @@ def test_quality_pools_the_counts_of_all_folds() -> None:
     second = Evaluation(("Sitting", "Walking"), np.array([[5, 0], [5, 0]]))
     folds = [{"predicted": first, "smoothed": first}, {"predicted": second, "smoothed": second}]
 
-    result = json.loads(json.dumps(quality._result(quality._pooled(folds), folds)))
+    result = json.loads(json.dumps(quality._result(add(folds), folds)))
 
     assert result["accuracy"] == pytest.approx(23 / 30)
     assert result["smoothed"]["accuracy"] == pytest.approx(23 / 30)

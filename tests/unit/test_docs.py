@@ -27,7 +27,7 @@ from bench.__main__ import parser as bench_parser
 from streamforest import application as contract
 from streamforest import cli, errors, settings
 from streamforest.applications.activity import pipelines, records
-from streamforest.embedded import data, demo, evidence
+from streamforest.embedded import backup, data, demo, evidence, model, replay
 from streamforest.ml import features
 from streamforest.ml.forest import Forest
 from streamforest.ml.window_stream import WindowStream
@@ -40,6 +40,7 @@ from tests.readings import SumScorer, events
 
 GUIDE = REPOSITORY / "docs" / "guide"
 DECISIONS = sorted((REPOSITORY / "docs" / "adr").glob("0*.md"))
+DRILLS = sorted((REPOSITORY / "tests" / "drills").glob("test_*.py"))
 FOLDERS = ("bench", "data", "model", "predictions")
 PAGES = [
     REPOSITORY / "README.md",
@@ -161,6 +162,8 @@ def test_the_readme_shows_the_table_of_evidence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", blocks("bash"))
 def test_commands_can_be_typed(block: str) -> None:
     parsers = {"job": cli.parser(), "bench": bench_parser(), "demo": demo._parser(), "data": data._parser()}
+    parsers |= {"model": model._parser(), "replay": replay._parser(), "restore": backup._restore_parser()}
+    parsers |= {"backup": backup._parser("backup", "")}
     targets = re.findall(r"(?m)^([a-z-]+):", read(REPOSITORY / "Makefile"))
 
     for line in block.splitlines():
@@ -245,11 +248,14 @@ def advance(times_ms: list[int]) -> contract.Advance:
 
 def test_settings_are_those_that_are_read() -> None:
     by_jobs = table(section("settings.md", "Read by the jobs"), "variable")
+    by_pages = table(section("settings.md", "Read by the web pages"), "variable")
     by_shell = table(section("settings.md", "Read by control_env.sh"), "variable")
     shell = read(REPOSITORY / "control_env.sh")
     described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
 
-    assert set(quoted(by_jobs)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(
+        re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings))
+    )
     assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
@@ -324,7 +330,7 @@ def stages(name: str, functions: dict[str, ast.FunctionDef]) -> Iterator[str]:
 
 
 PARTS: list[type] = [contract.Application, contract.Inputs, contract.Schemas, contract.Topics, contract.Split]
-PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Gate, contract.Signal]
+PARTS += [contract.PipelineDefinition, contract.Prediction, contract.Answering, contract.Gate, contract.Signal]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
@@ -360,6 +366,7 @@ def test_what_a_stream_remembers_has_these_columns() -> None:
     with pa.ipc.open_file(pa.BufferReader(found.state)) as reader:
         assert quoted(table(page, "column")) == reader.schema.names
     assert quoted(table(page, "field")) == [field.name for field in fields(Manifest)]
+    assert isinstance(ACTIVITY.predict, contract.Prediction)
     assert f"one of {ACTIVITY.predict.shards} shards" in page
     sent = re.findall(r'"key": "(\w+)"', read(CODE / "streaming" / "shard.py"))
     assert quoted(table(section("stream.md", "Messages"), "header")) == sent
@@ -372,6 +379,30 @@ def test_lines_to_look_up_are_lines_of_the_code() -> None:
     lines = quoted(table(section("getting-started.md", "When something goes wrong"), "the line says"))
 
     assert [line for line in lines if line not in code] == []
+
+
+def test_the_drills_are_these_and_all_of_them_held() -> None:
+    page = read(REPOSITORY / "docs" / "drills.md")
+    tests = [name for path in DRILLS for name in re.findall(r"(?m)^def (test_\w+)", read(path))]
+
+    rows = table(page, "drill")
+
+    assert rows
+    assert {row[0].partition("[")[0] for row in rows} <= set(tests)
+    assert {row[-1] for row in rows} == {"yes"}
+    assert {row[4] for row in rows} == {row[5] for row in rows} == {row[6] for row in rows} == {"0"}
+
+
+def test_every_drill_names_its_protection() -> None:
+    undocumented = [
+        each.name
+        for path in DRILLS
+        for each in ast.parse(read(path)).body
+        if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
+        if not (ast.get_docstring(each) or "").startswith("Protection: ")
+    ]
+
+    assert undocumented == []
 
 
 def test_the_benchmarks_are_these() -> None:
@@ -403,6 +434,7 @@ def publish_tiny_model(folder: Path) -> None:
     (folder / "stage" / "data").mkdir(parents=True)
     pq.write_table(pa.table({"treeID": [0] * len(tree), "nodeData": tree}), folder / "stage" / "data" / "part.parquet")
     description = {
+        "version": "1",
         "classes": ["Sitting", "Walking"],
         "limit": 20.0,
         "spec": {field.name: field.default for field in fields(WindowSpec)},
@@ -435,5 +467,6 @@ def test_every_page_is_listed() -> None:
 
     assert [f"# {number}. {title}" for number, title, _ in decisions] == titles
     assert [name for _, _, name in decisions] == [page.name for page in DECISIONS]
-    assert [int(number) for number, _, _ in decisions] == list(range(1, len(DECISIONS) + 1))
+    numbers = [int(number) for number, _, _ in decisions]
+    assert numbers == sorted(set(numbers))
     assert {page.name for page in GUIDE.glob("*.md")} == set(re.findall(r"\(guide/([\w-]+\.md)\)", index))

@@ -16,7 +16,7 @@ from streamforest.jobs.context import Context
 from streamforest.progress import say
 from streamforest.settings import Settings
 
-Origin = Literal["present", "downloaded", "generated"]
+Origin = Literal["present", "unpacked", "downloaded", "generated"]
 Way = Literal["download", "generate"]
 
 _COUNTED_BYTES = 1 << 30
@@ -33,7 +33,8 @@ def ensure(
 ) -> Origin:
     """Make sure that the application's raw files are under ``data/``, and say where they came from.
 
-    Without a ``way`` the real files are fetched, and if that fails, synthetic ones are made. Only what is missing is
+    Without a ``way`` the real files are taken from an installed package that brings them; else they are fetched, and if
+    that fails, synthetic ones are made. Only what is missing is
     put in place, so that a file of the user's stays as it is; ``force`` replaces it.
 
     Raises:
@@ -42,8 +43,7 @@ def ensure(
         WrongUsage: ``way`` is ``download`` and the application has no archive.
     """
     here = places(application, given)
-    wanted = (application.inputs.history, application.inputs.live)
-    if not force and all(find(application, given, name) for name in wanted):
+    if not force and None not in raw_files(application, given).values():
         return "present"
     files.require_writable(here.data)
     with files.exclusive(here.locks / "data.lock", f"data {application.name}"):
@@ -62,6 +62,18 @@ def ensure(
     return origin
 
 
+def raw_files(application: Application, given: Settings) -> dict[str, Path | None]:
+    """The raw files that the jobs would take, by what they are called there; None for one that is missing."""
+    inputs = application.inputs
+    own = [path for pattern in inputs.layouts for path in sorted(places(application, given).data.glob(pattern))]
+    if own:
+        context = Context(application=application, settings=given, name="data")
+        found: dict[str, Path | None] = {path.name: path for path in context.history()}
+    else:
+        found = {inputs.history: find(application, given, inputs.history)}
+    return found | ({inputs.live: find(application, given, inputs.live)} if inputs.live else {})
+
+
 def find(application: Application, given: Settings, name: str) -> Path | None:
     """The raw file that the jobs would take for ``name``, compressed or not; None where it is missing or empty."""
     try:
@@ -72,11 +84,10 @@ def find(application: Application, given: Settings, name: str) -> Path | None:
 
 def describe(application: Application, given: Settings) -> list[str]:
     """A line for each raw file: size, lines where a plain file tells them soon, and real or synthetic."""
-    wanted = (application.inputs.history, application.inputs.live)
-    width = max(map(len, wanted)) + len(".xz")
+    found = raw_files(application, given)
+    width = max(map(len, found)) + len(".xz")
     lines = []
-    for name in wanted:
-        path = find(application, given, name)
+    for name, path in found.items():
         if path is None:
             lines.append(f"{application.name:<10} {name:<{width}} missing")
             continue
@@ -120,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bring(application: Application, folder: Path, way: Way | None, seed: int) -> Origin:
-    download = application.inputs.download
+    download, unpack = application.inputs.download, application.inputs.unpack
+    if unpack is not None and way != "download":
+        unpack(folder)
+        return "unpacked"
     if way == "download" and download is None:
         raise WrongUsage(f"application {application.name} has no archive to fetch", "use --generate")
     if download is not None and way != "generate":

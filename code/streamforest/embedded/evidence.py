@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streamforest.application import Application
+from streamforest.application import Answering, Application
 from streamforest.embedded.comparison import Comparison
 from streamforest.embedded.excerpt import Excerpt
 from streamforest.jobs.context import Report
@@ -29,10 +29,10 @@ class DemoReport:
     home: Path
     elsewhere: bool
     """Whether the home is another one than the default."""
-    history: Path
-    """The labelled raw file."""
-    live: Path
-    """The raw file without labels."""
+    history: Sequence[Path]
+    """The labelled raw files."""
+    live: Path | None
+    """The raw file without labels; None where the testing rows are drawn from."""
     partition: Report
     pipelines: Mapping[str, Trained]
     """By name, the default one last."""
@@ -52,6 +52,11 @@ class DemoReport:
     """When, ISO 8601."""
     revision: str
     """Of the code."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the application answers single requests."""
+        return isinstance(self.application.predict, Answering)
 
     @property
     def synthetic(self) -> bool:
@@ -131,14 +136,17 @@ def verdict(gate: Mapping[str, Any]) -> str:
 
 def _data(report: DemoReport) -> Iterator[tuple[str, str]]:
     partition, sample, split = report.partition, report.sample, report.application.split
-    yield "history", f"{report.history.name}, {kind(partition)}"
+    yield "history", f"{', '.join(path.name for path in report.history)}, {kind(partition)}"
     yield "records read", f"{partition['rows_read']:,}"
     yield "records refused", counted(partition["rows_refused"])
     for side in ("training", "testing"):
         units = f"{partition[f'users_{side}']:,} different {split.unit}"
         yield f"{side} rows", f"{partition[f'rows_{side}']:,} of {units}"
-    yield "to stream", f"{report.live.name}, {kind(sample)}"
-    yield "records refused", counted(sample["rows_refused"])
+    if report.live is None:
+        yield "to stream", f"from the testing rows, {kind(sample)}"
+    else:
+        yield "to stream", f"{report.live.name}, {kind(sample)}"
+        yield "records refused", counted(sample["rows_refused"])
     yield "sampled", f"{sample['rows']:,} rows of {sample['keys']:,} different {report.application.key}"
 
 
@@ -146,7 +154,8 @@ def _pipeline(report: DemoReport, trained: Trained) -> Iterator[tuple[str, str]]
     train, test = trained.train, trained.test
     mark = " (synthetic data)" if report.synthetic else ""
     yield "windows", f"{train['windows']:,} trained on, {test['windows']:,} tested"
-    for name, metrics in variants(test["metrics"], report.application.variants).items():
+    compared = [*report.application.variants, *report.application.baselines]
+    for name, metrics in variants(test["metrics"], compared).items():
         quality = f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}"
         yield name, f"{quality}{mark}"
     if test["unseen_classes"]:
@@ -167,10 +176,16 @@ def _stream(report: DemoReport) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "predictions", f"{consume['predictions']:,} by model version {', '.join(consume['versions'])}{mark}"
-    yield "refused", f"{counted(consume['refused'])}, of which late: {consume['refused'].get('late', 0):,}"
+    if report.answers:
+        yield "refused", counted(consume["refused"])
+    else:
+        yield "refused", f"{counted(consume['refused'])}, of which late: {consume['refused'].get('late', 0):,}"
     yield "duplicates", f"{consume['duplicates']:,}"
     yield "stream = batch", f"{'yes' if report.comparison.holds else 'NO'}: {report.comparison}"
-    yield "latency", f"{latency(consume['latency_ms'])}; a backlog, so its waiting is in it"
+    if report.answers:
+        yield "latency", f"{prompt(consume['latency_ms'])}, from a request in Kafka to its answer in Kafka"
+    else:
+        yield "latency", f"{latency(consume['latency_ms'])}; a backlog, so its waiting is in it"
 
 
 def latency(quantiles: Mapping[str, float | None]) -> str:
@@ -180,10 +195,19 @@ def latency(quantiles: Mapping[str, float | None]) -> str:
     return f"p50 {quantiles['p50'] / 1000:.1f} s, p95 {quantiles['p95'] / 1000:.1f} s"
 
 
+def prompt(quantiles: Mapping[str, float | None]) -> str:
+    """p50 and p95 of answers in real time, in ms."""
+    if quantiles["p50"] is None or quantiles["p95"] is None:
+        return "none measured"
+    return f"p50 {quantiles['p50']:.0f} ms, p95 {quantiles['p95']:.0f} ms"
+
+
 def _run(report: DemoReport) -> Iterator[tuple[str, str]]:
     elsewhere = f" --home {report.home}" if report.elsewhere else ""
     yield "seconds", f"{report.seconds:.0f}"
     yield "the page", str(report.predictions / "report.html")
-    yield "predictions", str(report.predictions / "pred_batch_*")
-    yield "the model", str(report.home / "model")
+    yield "predictions", str(report.predictions / ("batch" if report.answers else "pred_batch_*"))
+    yield "the model", str(report.home / "model" / report.application.prefix)
+    if report.answers:
+        yield "the pages", f"./control_env.sh web{elsewhere}"
     yield "MLflow's page", f"./control_env.sh mlflow{elsewhere}"

@@ -74,7 +74,8 @@ def take(predictions: pa.Table, events: Path, application: Application) -> Excer
 
     None where the application has no signal to draw, or nothing was predicted.
     """
-    signal, chosen = application.signal, choose(predictions, application)
+    signal = application.signal
+    chosen = choose(predictions, application) if signal else None
     if signal is None or chosen is None:
         return None
     key, first_ms = chosen

@@ -40,8 +40,8 @@ def _values(report: DemoReport) -> dict[str, Any]:
         ],
         "pipelines": {name: _pipeline(report, trained.test) for name, trained in report.pipelines.items()},
         "refused": {
-            report.history.name: report.partition["rows_refused"],
-            report.live.name: report.sample["rows_refused"],
+            ", ".join(path.name for path in report.history): report.partition["rows_refused"],
+            **({report.live.name: report.sample["rows_refused"]} if report.live else {}),
             f"topic {report.application.topics.events}": report.consume["refused"],
         },
         "colours": colours,

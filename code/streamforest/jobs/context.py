@@ -18,6 +18,7 @@ from streamforest.jars import CONNECTOR, ensure
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
 from streamforest.settings import Settings
+from streamforest.streaming.answering import slots
 
 Report = Mapping[str, Any]
 
@@ -45,7 +46,8 @@ class Context:
             return self.given_spark
         jars = ensure(CONNECTOR, self.settings.jars) if self.streams else []
         name = f"{self.name} {self.application.name}"
-        return session.build(self.settings, name, jars=jars, streams=self.streams)
+        held = slots(self.application) if self.streams else 0
+        return session.build(self.settings, name, jars=jars, streams=self.streams, held=held)
 
     @cached_property
     def places(self) -> Places:
@@ -82,6 +84,25 @@ class Context:
             raise BadInput(f"there are no rows in {folder}", f"run the job partition {self.application.name} first")
         schema = self.application.schemas.raw
         return self.spark.read.schema(schema).parquet(str(folder)).select(*schema.names)
+
+    def known(self) -> DataFrame:
+        """Rows of both sides that partition left: all that is known of the past."""
+        return self.partitioned(self.places.training).unionByName(self.partitioned(self.places.testing))
+
+    def history(self) -> list[Path]:
+        """The labelled raw files: those of the first of the application's layouts that any file has, else its own file.
+
+        Raises:
+            BadInput: there are none, or one is empty.
+        """
+        inputs = self.application.inputs
+        for pattern in inputs.layouts:
+            if found := sorted(path for path in self.places.data.glob(pattern) if path.is_file()):
+                for path in found:
+                    if path.stat().st_size == 0:
+                        raise BadInput(f"{path} is empty", "put the real file there or remove it")
+                return found
+        return [self.input(inputs.history)]
 
     def input(self, name: str) -> Path:
         """A raw file below the data folder, compressed or not.

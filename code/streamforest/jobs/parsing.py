@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -15,16 +15,17 @@ from streamforest.progress import say
 
 
 @contextlib.contextmanager
-def parsed(context: Context, source: Path) -> Iterator[DataFrame]:
-    """Records of a raw file, as the application's ``read`` gives them, kept on disk while the block runs."""
-    say(f"reading {source.name} ({source.stat().st_size / 1e6:,.1f} MB)")
+def parsed(context: Context, sources: Sequence[Path]) -> Iterator[DataFrame]:
+    """Records of raw files, as the application's ``read`` gives them, kept on disk while the block runs."""
+    for source in sources:
+        say(f"reading {source.name} ({source.stat().st_size / 1e6:,.1f} MB)")
     files.require_writable(context.places.data)
     # Beside the result, since a machine's /tmp may be small and a cluster's is not shared. The job's lock is held, so
     # what lies there was left by a killed run.
     target = context.places.data / f".parsing-{context.name}"
     files.remove(target)
     try:
-        context.application.read(context.spark, [source]).write.parquet(str(target))
+        context.application.read(context.spark, sources).write.parquet(str(target))
         yield context.spark.read.parquet(str(target))
     finally:
         files.remove(target)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +33,23 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     """Write ``data/partitioned/{training,testing}`` and ``data/refused``; each replaced at once, the rows first."""
     application, places = context.application, context.places
     split_at = options.split_at or application.split.default
-    source = context.input(application.inputs.history)
+    sources = context.history()
     for folder in (places.training.parent, places.refused):
         files.require_writable(folder.parent)
-    with parsed(context, source) as records:
+    with parsed(context, sources) as records:
         is_training = application.split.is_training(split_at)
         rows = records.where(F.col("reason").isNull()).withColumn(
             _SIDE, F.when(is_training, _SIDES[0]).otherwise(_SIDES[1])
         )
         refused = reasons(records)
         sides = _sides(rows, application)
-        _require_rows(sides, refused, source, split_at)
-        fingerprint = _fingerprint(source, sides)
+        _require_rows(sides, refused, sources, split_at)
+        made_from = _fingerprint(sources, sides)
         with files.aside(places.refused) as refused_aside, files.aside(places.training.parent) as rows_aside:
             kept = records.where(F.col("reason").isNotNull()).select("file", "line", "text", "reason")
             kept.coalesce(1).write.parquet(str(refused_aside))
             _write(rows, application, rows_aside)
-            files.write_text(rows_aside / FINGERPRINT, json.dumps(fingerprint))
+            files.write_text(rows_aside / FINGERPRINT, json.dumps(made_from))
     accepted = sum(side["rows"] for side in sides.values())
     return {
         "rows_read": accepted + sum(refused.values()),
@@ -55,9 +57,15 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         **{f"rows_{side}": sides[side]["rows"] for side in _SIDES},
         **{f"users_{side}": sides[side]["units"] for side in _SIDES},
         **{f"classes_{side}": sides[side]["classes"] for side in _SIDES},
-        "synthetic": fingerprint["synthetic"],
+        "synthetic": made_from["synthetic"],
         "paths": {"training": str(places.training), "testing": str(places.testing), "refused": str(places.refused)},
     }
+
+
+def fingerprint(partitioned: Path) -> dict[str, Any]:
+    """What the rows in a folder were made from; empty where nobody wrote it down."""
+    path = partitioned / FINGERPRINT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _write(rows: DataFrame, application: Application, target: Path) -> None:
@@ -85,9 +93,11 @@ def _sides(rows: DataFrame, application: Application) -> dict[str, dict[str, Any
     return {row[_SIDE]: {name: row[name] for name in ("rows", "units", "classes")} for row in found.collect()}
 
 
-def _require_rows(sides: dict[str, Any], refused: dict[str, int], source: Path, split_at: str) -> None:
+def _require_rows(sides: dict[str, Any], refused: dict[str, int], sources: Sequence[Path], split_at: str) -> None:
     if not sides:
-        raise BadInput(f"{source} holds no usable record ({_listed(refused)})", "put the real file there")
+        raise BadInput(
+            f"{' and '.join(map(str, sources))} holds no usable record ({_listed(refused)})", "put the real file there"
+        )
     for side in _SIDES:
         if side not in sides:
             raise BadInput(f"--split-at {split_at} leaves no rows for {side}", "choose another value")
@@ -97,13 +107,15 @@ def _listed(refused: dict[str, int]) -> str:
     return ", ".join(f"{count} refused: {reason}" for reason, count in refused.items()) or "it has no lines"
 
 
-def _fingerprint(source: Path, sides: dict[str, Any]) -> dict[str, Any]:
+def _fingerprint(sources: Sequence[Path], sides: dict[str, Any]) -> dict[str, Any]:
+    """``sha256`` is that of the file, or of several files' digests in the order of their names."""
+    digests = [files.file_sha256(source) for source in sources]
     return {
-        "file": source.name,
-        "sha256": files.file_sha256(source),
+        "file": ", ".join(source.name for source in sources),
+        "sha256": digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
         "rows": sum(side["rows"] for side in sides.values()),
         "users": sum(side["units"] for side in sides.values()),
-        "synthetic": synthetic.is_synthetic(source),
+        "synthetic": any(map(synthetic.is_synthetic, sources)),
     }
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import types as T
 
 from streamforest import files
-from streamforest.application import PipelineDefinition, TrainedModel
+from streamforest.application import PipelineDefinition, Prediction, TrainedModel
 from streamforest.errors import WrongUsage
 from streamforest.jobs.context import Context, Job, Report
-from streamforest.jobs.partition import FINGERPRINT
+from streamforest.jobs.partition import fingerprint
 from streamforest.ml.fit import fit
 from streamforest.model.publication import Version, now
 from streamforest.progress import say
@@ -42,26 +41,29 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     serving = _serving(context, definition, options.smoothing)
     files.require_writable(context.places.model)
     rows = context.partitioned(context.places.training)
-    fingerprint = _fingerprint(context.places.training.parent)
+    found = fingerprint(context.places.training.parent)
     with context.tracker.run(name=name) as run_id:
         labels = rows.select(application.label).distinct().dropna().collect()
         classes = sorted(row[application.label] for row in labels)
         say(f"fitting pipeline {name} to classes {', '.join(classes)}")
         pipeline = definition.build()
-        fitted, windows = fit(pipeline, rows)
+        fitted, windows = fit(pipeline, rows, context.known)
         say(f"fitted on {windows:,} rows of the forest's input; writing the model")
-        parameters = {"pipeline": name, **serving, **{f"data.{key}": value for key, value in fingerprint.items()}}
-        synthetic = bool(fingerprint.get("synthetic"))
+        parameters = {"pipeline": name, **serving, **{f"data.{key}": value for key, value in found.items()}}
+        synthetic = bool(found.get("synthetic"))
         context.tracker.log_training(pipeline, parameters, {"synthetic": str(synthetic).lower(), "pipeline": name})
         staging = context.places.model / ".mlflow-staging"
         version = context.tracker.log_model(fitted, _signature(application.schemas.raw), staging)
         files.remove(staging)
 
         def write(folder: Path) -> None:
-            fitted.write().overwrite().save(str(folder))
-            application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
+            # Saving costs seconds, a small Spark job a stage: what MLflow has is saved already.
+            context.tracker.fetch_model(version, folder)
+            if isinstance(application.predict, Prediction):
+                application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
 
         def describe(checksum: str) -> Version:
+            context.tracker.set_checksum(version, checksum)
             return Version(
                 version=version,
                 pipeline=name,
@@ -94,11 +96,6 @@ def _serving(context: Context, definition: PipelineDefinition, smoothing: int | 
     if smoothing < 1:
         raise WrongUsage(f"--smoothing {smoothing} is not a number of predictions", "give 1 (none) or more")
     return serving | {context.application.smoothing: smoothing}
-
-
-def _fingerprint(partitioned: Path) -> dict[str, Any]:
-    path = partitioned / FINGERPRINT
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _signature(raw: T.StructType) -> ModelSignature:

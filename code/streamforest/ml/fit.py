@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark import StorageLevel
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
 from pyspark.ml.feature import StringIndexerModel
 from pyspark.sql import DataFrame
 
 
-def fit(pipeline: Pipeline, rows: DataFrame) -> tuple[PipelineModel, int]:
+def fit(
+    pipeline: Pipeline, rows: DataFrame, history: Callable[[], DataFrame] | None = None
+) -> tuple[PipelineModel, int]:
     """The fitted pipeline, as ``pipeline.fit(rows)`` returns it, and how many rows its last estimator saw.
+
+    An estimator that says ``looks_back = True`` is fitted on ``history`` instead, as it is (asked for only then): rows
+    of the training time and of later, of which it gives each row what came before that row.
 
     ``Pipeline.fit`` leaves every estimator to recompute all that lies before it. Here the rows behind the last stage
     before the last estimator that says ``expensive = True`` are kept (in memory, else on disk) until the end.
@@ -22,7 +29,8 @@ def fit(pipeline: Pipeline, rows: DataFrame) -> tuple[PipelineModel, int]:
     frame = rows
     try:
         for index, stage in enumerate(stages):
-            transformer = stage.fit(frame) if isinstance(stage, Estimator) else stage
+            known = history() if history is not None and getattr(stage, "looks_back", False) else frame
+            transformer = stage.fit(known) if isinstance(stage, Estimator) else stage
             if index == last_estimator:
                 count = frame.count()
             if index < last_estimator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -12,11 +12,14 @@ _CORRUPT = "_corrupt"
 _OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT, "allowNonNumericNumbers": "false"}
 
 
-def decode_json(value: Column, schema: T.StructType, broken: Callable[[Column], Column]) -> tuple[Column, Column]:
+def decode_json(
+    value: Column, schema: T.StructType, broken: Callable[[Column], Column], *, optional: Collection[str] = ()
+) -> tuple[Column, Column]:
     """The event (struct of ``schema``) and the reason of its refusal, of which exactly one is null.
 
     ``value`` is binary. Reasons: ``null`` (no value), ``encoding`` (not UTF-8), ``json`` (no JSON object, or a field of
-    a wrong type), ``fields`` (a field is missing or null), else what ``broken`` says of a complete event.
+    a wrong type), ``fields`` (a field that is not ``optional`` is missing or null), else what ``broken`` says of a
+    complete event; a null of its is no reason.
     """
     text = F.try_validate_utf8(value.cast("string"))
     read = F.from_json(text, T.StructType([*schema.fields, T.StructField(_CORRUPT, T.StringType())]), _OPTIONS)
@@ -25,7 +28,8 @@ def decode_json(value: Column, schema: T.StructType, broken: Callable[[Column], 
         event = F.struct(*[found[name].alias(name) for name in schema.names])
         missing = F.lit(False)
         for name in schema.names:
-            missing = missing | found[name].isNull()
+            if name not in optional:
+                missing = missing | found[name].isNull()
         reason = (
             F.when(value.isNull(), "null")
             .when(text.isNull(), "encoding")

@@ -1,0 +1,141 @@
+"""The two pipelines: the reference's features, and what the schedule and the days before tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.ml import Pipeline
+from pyspark.ml.classification import DecisionTreeClassifier, RandomForestClassifier
+from pyspark.ml.feature import SQLTransformer, StringIndexer, VectorAssembler
+from pyspark.ml.regression import LinearRegression
+
+from streamforest.applications.flights.schemas import LABEL
+from streamforest.ml.stages import CategoryIndexer, FilterNulls, GreatCircle, PastMeans, TypicalValues
+
+DEPARTURE_DELAY, MAJORITY = "departure_delay", "majority"
+"""Columns with the index of the class that departure delay alone tells, and of the most frequent one."""
+
+EXPECTED = "Expected"
+"""Column with a linear estimate of the arrival delay."""
+
+PAST = [
+    "PastAll3:3:",
+    "PastAll14:14:",
+    "PastCarrier14:14:Carrier",
+    "PastCarrierRoute28:28:Carrier,Route",
+    "PastDest3:3:Dest",
+]
+"""Means of arrival delay minus departure delay: what flights lost or made good on the way."""
+
+_SEED = 42
+_CATEGORIES = 255
+_FOREST_MEMORY_MB = 256
+_SCHEDULE = """
+SELECT *, CAST(_dep AS DOUBLE) AS DepMinute, CAST(pmod(_arr - _dep, 1440) AS DOUBLE) AS BlockMinutes FROM (
+    SELECT *,
+        CAST(substring(CRSDepTime, 1, 2) AS INT) * 60 + CAST(substring(CRSDepTime, 4, 2) AS INT) AS _dep,
+        CAST(substring(CRSArrTime, 1, 2) AS INT) * 60 + CAST(substring(CRSArrTime, 4, 2) AS INT) AS _arr
+    FROM __THIS__
+)
+"""
+"""Minutes after midnight of the scheduled departure, and from it to the scheduled arrival by the airports' clocks."""
+
+
+def reference() -> Pipeline:
+    """The reference's features: when, who, where from and to, how far, and the departure delay."""
+    categories = ["Carrier", "Origin", "Dest", "Route"]
+    numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DayOfYear"]
+    return Pipeline(
+        stages=[
+            *_known(),
+            _indexed(categories),
+            *_baselines(),
+            *_forest([*numbers, *map(_index, categories)], depth=10, bins=_CATEGORIES + 1, share="auto"),
+        ]
+    )
+
+
+def history() -> Pipeline:
+    """The schedule and the days before, in place of the day of the year, which no later day resembles."""
+    categories = ["Carrier", "Origin", "Dest"]
+    numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DepMinute", "BlockMinutes"]
+    means = [text.partition(":")[0] for text in PAST]
+    return Pipeline(
+        stages=[
+            *_known(),
+            PastMeans(inputCol="ArrDelay", minusCol="DepDelay", dateCol="FlightDate", scopes=PAST),
+            TypicalValues(inputCols=means, levels=[""]),
+            _indexed(categories),
+            *_baselines(),
+            *_expected(["DepDelay", "Distance", "BlockMinutes", *means]),
+            *_forest([*numbers, *means, EXPECTED, _index("Carrier"), _index("Origin")], depth=12, bins=64, share="0.5"),
+        ]
+    )
+
+
+def _known() -> list[Any]:
+    """The label's index, and what a request may lack."""
+    return [
+        FilterNulls(inputCols=["FlightDate", "DepDelay", "ArrDelay", LABEL]),
+        StringIndexer(inputCol=LABEL, outputCol="label", stringOrderType="alphabetAsc"),
+        SQLTransformer(statement=_SCHEDULE),
+        TypicalValues(inputCols=["DepMinute", "BlockMinutes"], levels=["Carrier,FlightNum,Route", "Route", ""]),
+        TypicalValues(inputCols=["Distance"], levels=["Route"]),
+        GreatCircle(inputCols=["Origin", "Dest"], outputCol="Distance"),
+        TypicalValues(inputCols=["Distance"], levels=[""]),
+    ]
+
+
+def _index(name: str) -> str:
+    return f"{name}Index"
+
+
+def _indexed(names: list[str]) -> CategoryIndexer:
+    return CategoryIndexer(inputCols=names, outputCols=[_index(name) for name in names], limit=_CATEGORIES)
+
+
+def _baselines() -> list[Any]:
+    """Trees to compare the forest with; one without a split names the most frequent class."""
+    return [
+        VectorAssembler(inputCols=["DepDelay"], outputCol="delay", handleInvalid="keep"),
+        _tree(DEPARTURE_DELAY, depth=5),
+        _tree(MAJORITY, depth=0),
+    ]
+
+
+def _tree(output: str, *, depth: int) -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(
+        featuresCol="delay",
+        labelCol="label",
+        predictionCol=output,
+        probabilityCol=f"{output}_probability",
+        rawPredictionCol=f"{output}_raw",
+        maxDepth=depth,
+        maxBins=256,
+        seed=_SEED,
+    )
+
+
+def _expected(delays: list[str]) -> list[Any]:
+    """A sum of departure delay and of what the days before tell, which splits along single features only approach."""
+    return [
+        VectorAssembler(inputCols=delays, outputCol="delays", handleInvalid="keep"),
+        LinearRegression(featuresCol="delays", labelCol="ArrDelay", predictionCol=EXPECTED, solver="normal"),
+    ]
+
+
+def _forest(features: list[str], *, depth: int, bins: int, share: str) -> list[Any]:
+    return [
+        VectorAssembler(inputCols=features, outputCol="features", handleInvalid="keep"),
+        RandomForestClassifier(
+            featuresCol="features",
+            labelCol="label",
+            numTrees=40,
+            maxDepth=depth,
+            maxBins=bins,
+            minInstancesPerNode=5,
+            featureSubsetStrategy=share,
+            seed=_SEED,
+            maxMemoryInMB=_FOREST_MEMORY_MB,
+        ),
+    ]

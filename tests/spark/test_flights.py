@@ -1,0 +1,459 @@
+"""Flights through the six jobs: files in all layouts, requests, the days before, answers."""
+
+from __future__ import annotations
+
+import bz2
+import datetime as dt
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from streamforest import application, cli, settings
+from streamforest.application import TrainedModel
+from streamforest.applications.flights import classes, package, reading, schemas
+from streamforest.applications.flights.distances import distances
+from streamforest.applications.flights.pipelines import PAST
+from streamforest.errors import BadInput
+from streamforest.jobs.context import Context
+from streamforest.ml import geography
+from streamforest.ml.stages import GreatCircle, PastMeans, TypicalValues
+from streamforest.model.publication import ModelFolder
+from tests.flight_rows import HEADER, lines, messages, request, write_part
+
+FLIGHTS = application.load("flights", ["streamforest.applications"])
+GOOD = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"
+
+
+def refused(spark: SparkSession, path: Path) -> dict[int, str | None]:
+    """Reasons by line number."""
+    return {row["line"]: row["reason"] for row in reading.read(spark, [path]).select("line", "reason").collect()}
+
+
+def test_each_damaged_line_is_refused_with_its_reason_and_all_lines_are_counted(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    cases = [
+        (GOOD, None),
+        (GOOD.replace(",2,830", ",NA,830").replace(",11,UA", ",NA,UA"), "cancelled"),
+        (GOOD.replace(",517,515,2,830,819,11,", ",,515,,,819,,"), "cancelled"),
+        (GOOD.replace(",11,UA", ",,UA"), "diverted"),
+        (GOOD.replace("2013,1,1", "2013,2,30", 1), "date"),
+        (GOOD.replace("UA,", "United,"), "carrier"),
+        (GOOD.replace("1545", "15x45"), "flight"),
+        (GOOD.replace("IAH", "HOUSTON"), "airport"),
+        (GOOD.replace("IAH", "EWR"), "route"),
+        (GOOD.replace(",2,830", ",two,830"), "delay"),
+        (GOOD.replace(",11,UA", ",99999,UA"), "delay"),
+        (GOOD.replace(",1400,", ",-1,"), "distance"),
+        (GOOD.replace(",515,", ",575,"), "time"),
+        (GOOD.rpartition(",")[0], "fields"),
+        (GOOD + ",more", "fields"),
+        ("   ", "blank"),
+        (GOOD.replace(",515,", ",2400,"), None),
+    ]
+    path = tmp_path / "flights.csv"
+    path.write_bytes("\n".join([HEADER, *(line for line, _ in cases), ""]).encode() + b"2013,\xff\n")
+
+    found = refused(spark, path)
+
+    assert found == {number: reason for number, (_, reason) in enumerate(cases, start=2)} | {len(cases) + 2: "encoding"}
+
+
+def test_a_flight_has_all_columns(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "flights.csv"
+    path.write_text(f"{HEADER}\n{GOOD}\n")
+
+    (flight,) = reading.read(spark, [path]).select(*schemas.RAW.names).collect()
+
+    assert flight == Row(
+        FlightDate=dt.date(2013, 1, 1),
+        Month="2013-01",
+        Carrier="UA",
+        FlightNum="1545",
+        Origin="EWR",
+        Dest="IAH",
+        Route="EWR-IAH",
+        Distance=1400.0,
+        DayOfWeek=2,
+        DayOfMonth=1,
+        DayOfYear=1,
+        CRSDepTime="05:15",
+        CRSArrTime="08:19",
+        DepDelay=2.0,
+        ArrDelay=11.0,
+        DelayClass="slightly late",
+        Timestamp=pd.Timestamp("2013-01-01 05:15").to_pydatetime(),
+    )
+
+
+REFERENCE_LINE = {
+    "ArrDelay": 5.0,
+    "CRSArrTime": "2015-12-31T03:20:00.000-08:00",
+    "CRSDepTime": "2015-12-31T03:05:00.000-08:00",
+    "Carrier": "WN",
+    "DayOfMonth": 31,
+    "DayOfWeek": 4,
+    "DayOfYear": 365,
+    "DepDelay": 14.0,
+    "Dest": "SAN",
+    "Distance": 368.0,
+    "FlightDate": "2015-12-30T16:00:00.000-08:00",
+    "FlightNum": "6109",
+    "Origin": "TUS",
+}
+ARCHIVE = (
+    '"Year","FlightDate","Reporting_Airline","Flight_Number_Reporting_Airline","Origin","OriginCityName","Dest",'
+    '"CRSDepTime","DepDelay","CRSArrTime","ArrDelay","Cancelled","Diverted","Distance",\n'
+    '"2015","2015-12-31","WN","6109","TUS","Tucson, AZ","SAN","1105","14.00","1120","5.00","0.00","0.00","368.00",\n'
+    '"2015","2015-12-31","WN","6110","TUS","Tucson, AZ","SAN","1105","","1120","","1.00","0.00","368.00",\n'
+    '"2015","2015-12-31","WN","6111","TUS","Tucson, AZ","SAN","1105","3.00","1120","","0.00","1.00","368.00",\n'
+)
+TABLE = (
+    "FL_DATE,OP_UNIQUE_CARRIER,OP_CARRIER_FL_NUM,ORIGIN,DEST,CRS_DEP_TIME,DEP_DELAY,CRS_ARR_TIME,ARR_DELAY,"
+    "CANCELLED,DISTANCE\n12/31/2015 12:00:00 AM,WN,6109,TUS,SAN,1105,14,1120,5,0,368\n"
+)
+
+
+def test_all_layouts_say_the_same_of_one_flight(spark: SparkSession, tmp_path: Path) -> None:
+    with bz2.open(tmp_path / "simple_flight_delay_features.jsonl.bz2", "wt") as packed:
+        packed.write(json.dumps(REFERENCE_LINE) + "\n{broken\n")
+    with zipfile.ZipFile(tmp_path / "On_Time_2015_12.zip", "w") as archive:
+        archive.writestr("readme.html", "")
+        archive.writestr("On_Time_2015_12.csv", ARCHIVE)
+    (tmp_path / "T_ONTIME.csv").write_text(TABLE)
+
+    rows = reading.read(spark, sorted(tmp_path.iterdir())).collect()
+
+    flights = [row.asDict() for row in rows if row["reason"] is None]
+    assert len({json.dumps([each[name] for name in schemas.RAW.names], default=str) for each in flights}) == 1
+    assert len(flights) == 3
+    assert (flights[0]["FlightDate"], flights[0]["CRSDepTime"]) == (dt.date(2015, 12, 31), "11:05")
+    assert flights[0]["DelayClass"] == "slightly late"
+    assert Counter(row["reason"] for row in rows) == {None: 3, "json": 1, "cancelled": 1, "diverted": 1}
+
+
+def test_a_file_without_a_column_is_refused_with_its_name(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "flights.csv").write_text("year,month,day,carrier\n2013,1,1,UA\n")
+
+    with pytest.raises(BadInput, match=r"flights\.csv has no column for flight, origin"):
+        reading.read(spark, [tmp_path / "flights.csv"])
+
+
+@pytest.mark.parametrize(("minutes", "number"), [(-15, 0), (-14, 1), (0, 1), (1, 2), (30, 2), (31, 3), (None, None)])
+def test_the_bounds_of_the_classes(spark: SparkSession, minutes: float | None, number: int | None) -> None:
+    frame = spark.createDataFrame([(None if minutes is None else float(minutes),)], "delay double")
+
+    name = classes.class_of(F.col("delay"))
+
+    assert frame.select(classes.number_of(name)).first() == (number,)
+
+
+BAD_REQUESTS: list[tuple[Any, str | None]] = [
+    (request(), None),
+    (request(Distance=None, DayOfWeek=None, DayOfMonth=None, DayOfYear=None), None),
+    (request(FlightNum=1141), None),
+    (request(FlightDate="2013-03-13T20:00:00-04:00"), None),
+    (request(Origin="ZZZ", Carrier="ZZ"), None),
+    (request(UUID=None), "fields"),
+    (request(DepDelay=None), "fields"),
+    (request(DepDelay="late"), "json"),
+    (request(DepDelay={"$gt": 0}), "json"),
+    (request(DepDelay=1e9), "delay"),
+    (request(DepDelay=-1e9), "delay"),
+    (request(UUID="<script>"), "uuid"),
+    (request(UUID="x" * 65), "uuid"),
+    (request(Carrier="{$ne"), "carrier"),
+    (request(FlightNum="11 41"), "flight"),
+    (request(Dest="miami"), "airport"),
+    (request(Dest="JFK"), "route"),
+    (request(FlightDate="2013-02-30"), "date"),
+    (request(FlightDate="2013"), "date"),
+    (request(FlightDate="9999-01-01"), "date"),
+    (request(Distance=-5.0), "distance"),
+    (request(CRSDepTime="25:00"), "time"),
+    (b"not json", "json"),
+    (b"[1]", "json"),
+    (b"\xff\xfe", "encoding"),
+    (None, "null"),
+]
+
+
+def test_requests_are_believed_or_refused_with_a_reason(spark: SparkSession) -> None:
+    event, reason = FLIGHTS.decode(F.col("value"))
+
+    rows = messages(spark, [value for value, _ in BAD_REQUESTS]).select(
+        "number", event.alias("event"), reason.alias("reason")
+    )
+
+    found = {row["number"]: row for row in rows.collect()}
+    assert [found[number]["reason"] for number in range(len(found))] == [expected for _, expected in BAD_REQUESTS]
+    assert all((row["event"] is None) == (row["reason"] is not None) for row in found.values())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a ninth of the flights of three months."""
+    found = tmp_path_factory.mktemp("flights")
+    write_part(found / "data" / "flights" / package.HISTORY)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reports(home: Path, spark: SparkSession) -> dict[str, dict[str, Any]]:
+    """Reports of the jobs that need no Kafka, by job; of train and test by pipeline too."""
+    found = {}
+    for name, *options in (
+        ("partition", "--split-at", "2013-03"),
+        *((job, "--pipeline", name) for name in FLIGHTS.pipelines for job in ("train", "test")),
+        ("sample", "--samples", "40"),
+        ("consume", "--batch", "data/flights/real_time"),
+    ):
+        report = dict(cli.run([name, "flights", *options, "--home", str(home)], spark=spark))
+        found[f"{name} {options[1]}" if name in ("train", "test") else name] = report
+    return found
+
+
+@pytest.fixture(scope="module")
+def context(home: Path, reports: dict[str, Any], spark: SparkSession) -> Context:
+    assert reports
+    return Context(FLIGHTS, settings.load(home=home), "test", given_spark=spark)
+
+
+@pytest.fixture(scope="module")
+def model(context: Context) -> TrainedModel:
+    models = ModelFolder(context.places.model)
+    return models.load(models.candidate("history"))
+
+
+def test_months_after_the_split_are_tested_and_everything_is_counted(home: Path, reports: dict[str, Any]) -> None:
+    read = len((home / "data" / "flights" / package.HISTORY).read_text().splitlines()) - 1
+    partition, test = reports["partition"], reports["test history"]
+
+    refused_rows = partition["rows_refused"]
+
+    assert partition["rows_read"] == read
+    assert set(refused_rows) == {"cancelled", "diverted"}
+    assert partition["rows_training"] + partition["rows_testing"] + sum(refused_rows.values()) == read
+    assert list(test["metrics"]["by"]) == ["2013-03"]
+    assert test["rows"] == test["windows"] == partition["rows_testing"]
+    assert sorted(path.name for path in (home / "data/flights/partitioned/training").glob("Month=*")) == [
+        "Month=2013-01",
+        "Month=2013-02",
+    ]
+
+
+@pytest.mark.parametrize("name", FLIGHTS.pipelines)
+def test_a_pipeline_is_scored_beside_the_departure_delay_alone_and_the_majority(
+    reports: dict[str, Any], name: str
+) -> None:
+    metrics = reports[f"test {name}"]["metrics"]
+
+    assert min(metrics["accuracy"], metrics["departure_delay"]["accuracy"]) > metrics["majority"]["accuracy"] + 0.1
+    assert set(metrics["classes"]) == set(classes.NAMES)
+    assert metrics["by"]["2013-03"]["departure_delay"]["accuracy"] == metrics["departure_delay"]["accuracy"]
+
+
+def test_answers_to_sampled_flights_are_what_the_test_scored(
+    context: Context, reports: dict[str, Any], model: TrainedModel
+) -> None:
+    spark = context.spark
+    flight = ["FlightDate", "Carrier", "FlightNum", "Origin", "Dest"]
+    scored = model.pipeline.transform(context.partitioned(context.places.testing))
+    expected = scored.select(
+        F.col("FlightDate").cast("string"), *flight[1:], F.col("prediction").cast("int").alias("index")
+    )
+
+    answers = spark.read.parquet(reports["consume"]["path"])
+    both = answers.join(expected, on=flight, how="inner").select("Prediction", "index").collect()
+
+    assert reports["sample"]["rows"] == reports["consume"]["predictions"] == 40
+    assert len(both) >= 40
+    assert all(row["Prediction"] == row["index"] for row in both)
+
+
+def test_the_same_seed_samples_the_same_flights(context: Context) -> None:
+    rows = context.partitioned(context.places.testing)
+
+    ids = [
+        {row["UUID"] for row in FLIGHTS.sample(frame, 10, seed).collect()}
+        for frame, seed in ((rows, 1), (rows.repartition(5), 1), (rows, 2))
+    ]
+
+    assert ids[0] == ids[1]
+    assert not ids[0] & ids[2]
+
+
+def answered(spark: SparkSession, model: TrainedModel, values: list[dict[str, Any]]) -> list[Row]:
+    """Answers in the order of the requests."""
+    event, _ = FLIGHTS.decode(F.col("value"))
+    numbered = [{**value, "UUID": f"request-{number:03}"} for number, value in enumerate(values)]
+    events = messages(spark, [*numbered]).select(event.alias("event")).select("event.*")
+    return FLIGHTS.predict.batch(model, events).orderBy("UUID").collect()
+
+
+def test_a_ported_clients_request_gets_its_answer(spark: SparkSession, model: TrainedModel) -> None:
+    (answer,) = answered(spark, model, [request()])
+
+    found = answer.asDict()
+    assert list(found) == [name for name in schemas.PREDICTION.names if name != "modelVersion"]
+    assert (found["Route"], found["FlightDate"]) == ("JFK-MIA", "2013-03-14")
+    assert (found["DayOfWeek"], found["DayOfMonth"], found["DayOfYear"]) == (4, 14, 73)
+    assert found["DelayClass"] == classes.NAMES[found["Prediction"]]
+    assert found["Probabilities"][found["Prediction"]] == max(found["Probabilities"])
+    assert sum(found["Probabilities"]) == pytest.approx(1)
+    assert found["Unseen"] == []
+    assert found["Timestamp"] == pd.Timestamp("2013-03-14T08:15:00.123456").to_pydatetime()
+
+
+def test_what_a_request_lacks_is_looked_up(spark: SparkSession, model: TrainedModel) -> None:
+    bare, far = answered(
+        spark,
+        model,
+        [request(Distance=None), request(Distance=None, Origin="BOS", Dest="SEA")],
+    )
+
+    assert bare["Distance"] == 1089.0
+    assert far["Distance"] == pytest.approx(2496, rel=0.005)
+
+
+def test_the_unknown_is_answered_and_marked(spark: SparkSession, model: TrainedModel) -> None:
+    carrier, airports, nowhere = answered(
+        spark,
+        model,
+        [
+            request(Carrier="ZZ"),
+            request(Origin="BOS", Dest="LHR", Distance=None),
+            request(Origin="QQQ", Dest="XXQ", Distance=None),
+        ],
+    )
+
+    assert carrier["Unseen"] == ["Carrier"]
+    assert airports["Unseen"] == ["Origin", "Dest"]
+    assert nowhere["Distance"] > 0
+    assert sum(nowhere["Probabilities"]) == pytest.approx(1)
+
+
+def test_an_answer_is_made_by_expressions_and_lookups_alone(spark: SparkSession, model: TrainedModel) -> None:
+    event, _ = FLIGHTS.decode(F.col("value"))
+    events = messages(spark, [request()]).select(event.alias("event")).select("event.*")
+
+    plan = FLIGHTS.predict.batch(model, events)._jdf.queryExecution().executedPlan().toString()
+
+    assert "Python" not in plan
+    assert "Arrow" not in plan
+    assert "Exchange" not in plan.replace("BroadcastExchange", "")
+    assert "Aggregate" not in plan
+
+
+PIECES = [text.partition(":")[0] for text in PAST]
+
+
+def days_before(rows: DataFrame, asked: DataFrame) -> pd.DataFrame:
+    """What the stage learns from some flights about others, in the order of the flights asked about."""
+    stage = PastMeans(inputCol="ArrDelay", minusCol="DepDelay", dateCol="FlightDate", scopes=PAST)
+    identity = ["FlightDate", "Carrier", "FlightNum", "Route", "CRSDepTime", "ArrDelay", "DepDelay"]
+    found = stage.fit(rows).transform(asked).select(*identity, *PIECES).toPandas()
+    return found.sort_values(identity, ignore_index=True)
+
+
+def test_no_flight_of_a_day_or_later_changes_what_is_known_before_it(context: Context) -> None:
+    rows = context.known().where("Month < '2013-03'")
+    day = dt.date(2013, 2, 10)
+    asked = rows.where(F.col("FlightDate") <= day)
+    from_then_on = F.col("FlightDate") >= day
+    changed = rows.withColumn("ArrDelay", F.when(from_then_on, F.col("ArrDelay") + 500).otherwise(F.col("ArrDelay")))
+    yesterday = F.col("FlightDate") == day - dt.timedelta(days=1)
+    before = rows.withColumn("ArrDelay", F.when(yesterday, F.col("ArrDelay") + 500).otherwise(F.col("ArrDelay")))
+
+    known, after_change, without = (days_before(each, asked) for each in (rows, changed, rows.where(~from_then_on)))
+    differs = days_before(before, asked)
+
+    pd.testing.assert_frame_equal(known[PIECES], after_change[PIECES])
+    pd.testing.assert_frame_equal(known[PIECES], without[PIECES])
+    assert (differs["PastAll3"] - known["PastAll3"]).max() > 100
+
+
+def test_means_are_those_of_an_independent_calculation(context: Context) -> None:
+    rows = context.known().where("Month = '2013-01'")
+    frame = rows.toPandas()
+    frame["gained"] = frame["ArrDelay"] - frame["DepDelay"]
+    frame["day"] = pd.to_datetime(frame["FlightDate"])
+
+    found = days_before(rows, rows)
+
+    rng = np.random.default_rng(0)
+    for _, flight in found.iloc[rng.choice(len(found), 60, replace=False)].iterrows():
+        day = pd.Timestamp(flight["FlightDate"])
+        for name, days, keys in (("PastAll14", 14, []), ("PastCarrierRoute28", 28, ["Carrier", "Route"])):
+            same = (frame["day"] < day) & (frame["day"] >= day - pd.Timedelta(days=days))
+            for key in keys:
+                same &= frame[key] == flight[key]
+            expected = frame.loc[same, "gained"].mean()
+            np.testing.assert_allclose(flight[name], expected)
+
+
+def test_after_the_last_known_day_the_newest_values_hold(context: Context) -> None:
+    rows = context.known().where("Month = '2013-01'")
+    next_day = rows.where("FlightDate = '2013-01-31'").withColumn("FlightDate", F.to_date(F.lit("2013-02-01")))
+    next_year = next_day.withColumn("FlightDate", F.to_date(F.lit("2014-06-01")))
+
+    tomorrow, later = days_before(rows, next_day), days_before(rows, next_year)
+
+    assert tomorrow["PastAll14"].notna().all()
+    pd.testing.assert_frame_equal(tomorrow[PIECES], later[PIECES])
+
+
+def test_what_is_missing_is_filled_from_the_most_similar_rows(spark: SparkSession) -> None:
+    known = spark.createDataFrame(
+        [("a", 1, 10.0), ("a", 1, 20.0), ("a", 1, 30.0), ("a", 2, 90.0), ("b", 9, 50.0)],
+        "route string, n int, x double",
+    )
+    asked = spark.createDataFrame(
+        [("a", 1, None), ("a", 7, None), ("c", 1, None), (None, 1, None), ("a", 1, 5.0)], known.schema
+    )
+
+    filled = TypicalValues(inputCols=["x"], levels=["route,n", "route", ""]).fit(known).transform(asked)
+
+    assert [row["x"] for row in filled.collect()] == [20.0, 25.0, 30.0, 30.0, 5.0]
+
+
+def test_spark_computes_the_same_great_circles(spark: SparkSession) -> None:
+    pairs = [("JFK", "LAX"), ("EWR", "HNL"), ("LGA", "BOS"), ("JFK", "JFK")]
+    frame = spark.createDataFrame([*pairs, ("JFK", "???"), (None, "JFK")], "one string, other string")
+
+    rows = GreatCircle(inputCols=["one", "other"], outputCol="miles").transform(frame).collect()
+
+    places = geography.airports()
+    expected = [geography.great_circle_miles(places[one], places[other]) for one, other in pairs]
+    np.testing.assert_allclose([row["miles"] for row in rows[:4]], expected, atol=1e-6)
+    assert [row["miles"] for row in rows[4:]] == [None, None]
+
+
+def test_distances_are_those_flown_and_great_circles_for_all_other_pairs(context: Context) -> None:
+    rows = context.known()
+
+    found = list(distances(rows))
+
+    by_pair = {(each["Origin"], each["Dest"]): each for each in found}
+    airports = {code for pair in by_pair for code in pair}
+    assert by_pair["JFK", "LAX"] == {"Origin": "JFK", "Dest": "LAX", "Distance": 2475.0, "GreatCircle": False}
+    assert by_pair["LAX", "JFK"]["GreatCircle"]
+    assert by_pair["LAX", "JFK"]["Distance"] == pytest.approx(2475, rel=0.005)
+    assert len(found) == len(by_pair) == len(airports) * (len(airports) - 1)
+    flown = {tuple(row) for row in rows.select("Origin", "Dest").distinct().collect()}
+    assert {pair for pair, each in by_pair.items() if not each["GreatCircle"]} == flown
+
+
+def test_the_package_holds_the_cancelled_and_diverted_flights_that_it_is_known_for() -> None:
+    fields = [line.split(",") for line in lines()[1:]]
+
+    assert len(fields) == 336_776
+    assert sum(each[8] in ("", "NA") for each in fields) == 9_430
