@@ -256,6 +256,7 @@ print_status() {
       master) address=$(address SPARK_PORT 8080) ;;
       airflow) address=$(address AIRFLOW_PORT 9090) ;;
       mlflow) address=$(address MLFLOW_PORT 5000) ;;
+      web) address=$(address WEB_PORT 8000) ;;
       jupyter) address=$(address JUPYTER_PORT 8888) ;;
       kafka) address="127.0.0.1:$(setting KAFKA_PORT 9092)" ;;
       *) address="" ;;
@@ -271,7 +272,8 @@ print_addresses() {
   printf '\n%-10s%s\n' Airflow "$(address AIRFLOW_PORT 9090)  (user admin; password: ./control_env.sh token)"
   printf '%-10s%s\n' MLflow "$(address MLFLOW_PORT 5000)"
   printf '%-10s%s\n' Spark "$(address SPARK_PORT 8080)"
-  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)"
+  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)" \
+    Web "$(address WEB_PORT 8000)"
   printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)"
 }
 

@@ -69,7 +69,9 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage("--as-recorded goes with --batch", "say which files: --batch PATH")
     predict = context.application.predict
     if options.as_recorded and isinstance(predict, Answering):
-        raise WrongUsage(f"application {context.application.name} keeps no record of folders", "leave --as-recorded out")
+        raise WrongUsage(
+            f"application {context.application.name} keeps no record of folders", "leave --as-recorded out"
+        )
     if options.batch:
         return _batch(context, options.batch, options.as_recorded)
     return answers.run(context, options) if isinstance(predict, Answering) else _stream(context, predict, options)
