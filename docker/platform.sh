@@ -183,6 +183,8 @@ build_images() {
 # Folders exist before the engine would make them as root, and belong to the user that containers run as.
 own_folders() {
   local name user
+  # Read by users of the published images; a checkout made under a strict umask would keep them out.
+  chmod -R a+rX -- "${ROOT}/docker/kafka" "${ROOT}/docker/postgres"
   for name in data model predictions notebook; do mkdir -p -- "$(files_folder)/${name}"; done
   ((EUID == 0)) || return 0
   user=$(setting STREAMFOREST_UID)
