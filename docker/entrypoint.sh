@@ -18,6 +18,19 @@ name_user() {
   export LD_PRELOAD="${library}" NSS_WRAPPER_PASSWD="${folder}/passwd" NSS_WRAPPER_GROUP="${folder}/group"
 }
 
+# Give Spark its secret in a file that this container alone has: a driver takes it from its configuration and nowhere
+# else, and as an option it would stand on a command line.
+configure_spark() {
+  [[ -n "${_SPARK_AUTH_SECRET:-}" ]] || return 0
+  local folder=/tmp/spark-conf
+  mkdir -p "${folder}"
+  cp -- "${SPARK_CONF_DIR}"/* "${folder}/"
+  (umask 077 && printf '\nspark.authenticate.secret %s\n' "${_SPARK_AUTH_SECRET}" |
+    cat "${SPARK_CONF_DIR}/spark-defaults.conf" - >"${folder}/.new")
+  mv -f -- "${folder}/.new" "${folder}/spark-defaults.conf"
+  export SPARK_CONF_DIR="${folder}"
+}
+
 # Print the value of variable $1, which the service cannot do without.
 required() {
   [[ -n "${!1:-}" ]] || die "$1 is not set; the service is started by ./control_env.sh start"
@@ -80,6 +93,7 @@ become_airflow() {
 }
 
 name_user
+configure_spark
 case "${1:-}" in
   master) become_master ;;
   worker) shift && become_worker "$@" ;;

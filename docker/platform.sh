@@ -183,6 +183,8 @@ build_images() {
 # Folders exist before the engine would make them as root, and belong to the user that containers run as.
 own_folders() {
   local name user
+  # Read by users of the published images; a checkout made under a strict umask would keep them out.
+  chmod -R a+rX -- "${ROOT}/docker/kafka" "${ROOT}/docker/postgres"
   for name in data model predictions notebook; do mkdir -p -- "$(files_folder)/${name}"; done
   ((EUID == 0)) || return 0
   user=$(setting STREAMFOREST_UID)
@@ -256,6 +258,7 @@ print_status() {
       master) address=$(address SPARK_PORT 8080) ;;
       airflow) address=$(address AIRFLOW_PORT 9090) ;;
       mlflow) address=$(address MLFLOW_PORT 5000) ;;
+      web) address=$(address WEB_PORT 8000) ;;
       jupyter) address=$(address JUPYTER_PORT 8888) ;;
       kafka) address="127.0.0.1:$(setting KAFKA_PORT 9092)" ;;
       *) address="" ;;
@@ -271,7 +274,8 @@ print_addresses() {
   printf '\n%-10s%s\n' Airflow "$(address AIRFLOW_PORT 9090)  (user admin; password: ./control_env.sh token)"
   printf '%-10s%s\n' MLflow "$(address MLFLOW_PORT 5000)"
   printf '%-10s%s\n' Spark "$(address SPARK_PORT 8080)"
-  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)"
+  [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)" \
+    Web "$(address WEB_PORT 8000)"
   printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)"
 }
 
@@ -281,7 +285,7 @@ smoke() {
   print_status
   all_healthy || failed=1
   printf '\n'
-  compose run --rm --no-deps --use-aliases --quiet-pull smoke "$(profile)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2) || failed=1
+  compose run --rm --no-deps --use-aliases --quiet-pull smoke python -P -m streamforest.platform.smoke "$(profile)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2) || failed=1
   return "${failed}"
 }
 

@@ -5,7 +5,7 @@ NEEDED_MEMORY_MB=7000
 NEEDED_DISK_MB=10000
 # Health checks with an interval of their own while a service starts.
 NEEDED_ENGINE=25
-readonly OWN_IMAGES=(spark mlflow airflow jupyter) PUBLISHED_IMAGES=(apache/kafka:4.3.1 postgres:17 mongo:8)
+readonly OWN_IMAGES=(spark mlflow airflow jupyter web) PUBLISHED_IMAGES=(apache/kafka:4.3.1 postgres:17 mongo:8)
 # Setting, default and owner of each published port; the profile that it belongs to.
 readonly PORTS="
 SPARK_PORT 8080 core Spark's page
@@ -13,6 +13,7 @@ AIRFLOW_PORT 9090 core Airflow
 MLFLOW_PORT 5000 core MLflow
 KAFKA_PORT 9092 core Kafka
 JUPYTER_PORT 8888 full Jupyter
+WEB_PORT 8000 full the web page
 "
 
 # Print what the engine says of itself: version, cores, bytes of memory, architecture, folder.

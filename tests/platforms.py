@@ -110,10 +110,11 @@ class Platform:
 
         return until(f"{dag_id} {run_id}", state, limit_s)
 
-    def log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
-        """What a task said, map index left out."""
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """What a task that is not mapped said in its last try."""
         instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-        return json.dumps(self.airflow(f"{instance}/logs/{attempt}?full_content=true&map_index=-1"))
+        attempt = self.airflow(instance)["try_number"]
+        return json.dumps(self.airflow(f"{instance}/logs/{attempt}?full_content=true"))
 
 
 def _free_port() -> int:

@@ -23,20 +23,21 @@ def generated(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     """A home with made-up readings of some users, damage included, and a published model."""
     home = tmp_path_factory.mktemp("notebook")
     ACTIVITY.inputs.generate(home / "data", 0)
-    for name in (HISTORY, LIVE):
-        keep_every_third_user(home / "data" / name)
-    for job in (["partition", "--split-at", "1500"], ["train"], ["test"]):
+    keep_every_third_user(home / "data" / LIVE)
+    users = keep_every_third_user(home / "data" / HISTORY)
+    for job in (["partition", "--split-at", users[-3]], ["train"], ["test"]):
         cli.run([job[0], "activity", *job[1:], "--home", str(home)], spark=spark)
     return home
 
 
-def keep_every_third_user(path: Path) -> None:
-    """Lines of every third user, and those that begin with no user's number."""
+def keep_every_third_user(path: Path) -> list[str]:
+    """Lines of every third user, and those that begin with no user's number; the users, in order."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     users = [line.partition(",")[0] for line in lines]
     numbers = sorted({user for user in users if user.isdigit()}, key=int)[::3]
     kept = [line for line, user in zip(lines, users, strict=True) if user in numbers or not user.isdigit()]
     path.write_text("".join(kept), encoding="utf-8")
+    return numbers
 
 
 @pytest.mark.slow

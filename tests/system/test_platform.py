@@ -26,7 +26,6 @@ pytestmark = [
 
 USERS = {b"1600", b"1603", b"1605", b"1640", b"1645"}
 """Of the recordings, on both sides of the DAG's split."""
-READ_ONLY_BY_OTHERS = {"kafka", "postgres-airflow", "mongo"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,14 @@ def test_a_first_start_ends_in_evidence(platform: Platform) -> None:
     ended = platform.verb("start")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert re.findall(r"(?m)^(\w+) +ok +[\d.]+  ", ended.stdout) == ["spark", "kafka", "mlflow", "airflow", "jupyter"]
+    assert re.findall(r"(?m)^(\w+) +ok +[\d.]+  ", ended.stdout) == [
+        "spark",
+        "kafka",
+        "mlflow",
+        "airflow",
+        "jupyter",
+        "web",
+    ]
     assert "a job on worker1, worker2" in ended.stdout
     assert f"http://127.0.0.1:{platform.ports['AIRFLOW_PORT']}" in ended.stdout
     assert not any(value in ended.stdout + ended.stderr for value in secret_values(platform))
@@ -105,12 +111,12 @@ def test_only_loopback_is_published(platform: Platform) -> None:
     ]
 
     assert {address for _, address, _ in published} == {"127.0.0.1"}
-    assert {name for name, _, _ in published} == {"master", "airflow", "mlflow", "kafka", "jupyter"}
+    assert {name for name, _, _ in published} == {"master", "airflow", "mlflow", "kafka", "jupyter", "web"}
 
 
 def test_no_secret_is_in_an_image_or_a_log(platform: Platform) -> None:
     secrets = secret_values(platform)
-    names = [f"streamforest/{name}:test" for name in ("spark", "mlflow", "airflow", "jupyter")]
+    names = [f"streamforest/{name}:test" for name in ("spark", "mlflow", "airflow", "jupyter", "web")]
     images = output("docker", "inspect", *names)
     images += "".join(output("docker", "history", "--no-trunc", name) for name in names)
     logs = platform.verb("logs", "--tail", "all").stdout
@@ -122,7 +128,7 @@ def test_no_secret_is_in_an_image_or_a_log(platform: Platform) -> None:
 
 def test_images_hold_no_installer_and_name_their_revision(platform: Platform) -> None:
     looked = "ls -d /opt/uv /var/cache/uv/* /root/.cache /var/lib/apt/lists/*; command -v gcc uv pip; true"
-    for name in ("spark", "mlflow", "airflow", "jupyter"):
+    for name in ("spark", "mlflow", "airflow", "jupyter", "web"):
         run = ["docker", "run", "--rm", "--network", "none", f"streamforest/{name}:test", "bash", "-c", looked]
         found = output(*run)
         (image,) = json.loads(output("docker", "image", "inspect", f"streamforest/{name}:test"))

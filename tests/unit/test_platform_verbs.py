@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 def ports() -> dict[str, str]:
-    names = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT")
+    names = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT", "WEB_PORT")
     return {name: str(free_port()) for name in names}
 
 

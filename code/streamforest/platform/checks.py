@@ -22,7 +22,9 @@ from streamforest.errors import StreamforestError, Unreachable
 from streamforest.settings import Settings, Share, kept, secret
 from streamforest.streaming import topics
 
-SPARK_PAGE, AIRFLOW, JUPYTER = "http://master:8080", "http://airflow:9090", "http://jupyter:8888"
+SPARK_PAGE, AIRFLOW, JUPYTER, WEB = (
+    f"http://{service}" for service in ("master:8080", "airflow:9090", "jupyter:8888", "web:8000")
+)
 EXPERIMENT = "smoke"
 _ANSWER_LIMIT_S = 20.0
 _JOB_LIMIT_S = 120.0
@@ -136,8 +138,14 @@ def jupyter(_: Settings) -> str:
     raise StreamforestError("Jupyter shows its files without a token", "restart it: ./control_env.sh restart")
 
 
+def web(_: Settings) -> str:
+    """The pages' server reaches what it depends on."""
+    found = _ask(f"{WEB}/health")["dependencies"]
+    return _listed(f"{name} {'is well' if each['ok'] else 'has nothing to say yet'}" for name, each in found.items())
+
+
 CORE: Mapping[str, Check] = {"spark": spark, "kafka": kafka, "mlflow": mlflow, "airflow": airflow}
-FULL: Mapping[str, Check] = {**CORE, "jupyter": jupyter}
+FULL: Mapping[str, Check] = {**CORE, "jupyter": jupyter, "web": web}
 
 
 def _look(folder: Path) -> Callable[[Iterable[int]], Iterator[tuple[str, str]]]:
