@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,16 @@ class Page:
     def __init__(self, site: Site, browser: Chrome) -> None:
         self.site, self.browser = site, browser
 
+    @contextlib.contextmanager
+    def wide(self, width: int) -> Iterator[None]:
+        """As on a screen so wide; a narrow one is a phone's."""
+        size = {"width": width, "height": 850, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
     def open(self) -> None:
         self.browser.get(f"{self.site.address}{FORM}")
 
@@ -220,16 +231,21 @@ def test_a_wrong_field_says_so_beside_itself_and_has_the_focus(page: Page) -> No
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("path", ["/", FORM, "/activity", "/flights/delays/predict_batch"])
 def test_nothing_sticks_out_at_the_side(page: Page, path: str, width: int) -> None:
-    page.browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 850, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    page.browser.get(f"{page.site.address}{path}")
+    with page.wide(width):
+        page.browser.get(f"{page.site.address}{path}")
+        wide = page.browser.execute_script("return document.documentElement.scrollWidth")
 
-    wide = page.browser.execute_script("return document.documentElement.scrollWidth")
-
-    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide <= width
+
+
+def test_on_a_phone_the_answer_comes_into_view(page: Page) -> None:
+    with page.wide(390):
+        page.open()
+        page.fill()
+        page.ask()
+        answer = page.wait_for("OK").find_element(By.TAG_NAME, "h2")
+        in_view = "const at = arguments[0].getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
+        WebDriverWait(page.browser, LIMIT_S).until(lambda _: page.browser.execute_script(in_view, answer))
 
 
 def test_without_the_stream_it_is_a_timeout_with_what_to_do_and_then_the_answer(page: Page) -> None:
