@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -523,3 +524,29 @@ def test_a_board_keeps_the_users_heard_last() -> None:
 
     assert [one.user for one in board.doing[:2]] == ["599", "598"]
     assert len(board.doing) == 500
+
+
+@pytest.mark.parametrize(
+    ("late", "words"), [(12.0, "left 12 min late"), (-5.0, "left 5 min early"), (0.0, "left on the minute")]
+)
+def test_the_departure_is_told_in_words(site: Site, late: float, words: str) -> None:
+    identity = site.ask().json()["id"]
+    site.answer(identity, DepDelay=late)
+
+    assert words in site.client.get(f"{FORM}?id={identity}").text
+
+
+def test_who_follows_is_let_go_when_the_server_ends(site: Site) -> None:
+    async def endless() -> AsyncIterator[str]:
+        await asyncio.Event().wait()
+        yield "never"
+
+    async def followed() -> list[Any]:
+        pieces = aiter(service.following(site.office, endless()).body_iterator)
+        first = await anext(pieces)
+        site.office.close()
+        async with asyncio.timeout(60):
+            return [first, *[piece async for piece in pieces]]
+
+    assert asyncio.run(followed()) == [": here\n\n"]
+    assert site.office.streams == 0

@@ -100,6 +100,8 @@ def _keep(command: Sequence[str], log: Path, over: threading.Event) -> None:
         if over.is_set():
             return
         last = (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]
+        if status < 0:
+            last = f"killed by signal {-status}"
         final = status in (WrongUsage.exit_code, BadInput.exit_code)
         say(f"the stream ended ({last}){'' if final else '; it is started again'}")
         if final or over.wait(_AGAIN_S):

@@ -110,15 +110,16 @@ class Context:
         Raises:
             BadInput: there is none, or it is empty.
         """
+        brings = f"./control_env.sh data {self.application.name}"
         for suffix in ("", ".xz", ".gz"):
             path = self.places.data / f"{name}{suffix}"
             if path.is_file():
                 if path.stat().st_size == 0:
-                    raise BadInput(f"{path} is empty", "put the real file there or make one: ./control_env.sh data")
+                    raise BadInput(f"{path} is empty", f"put the real file there or make one: {brings}")
                 return path
         raise BadInput(
             f"there is no {name} (nor .xz, .gz) in {self.places.data}",
-            "put it there, or fetch or make it: ./control_env.sh data",
+            f"put it there, or fetch or make it: {brings}",
         )
 
 

@@ -94,10 +94,23 @@ def serve(served: Office, web: WebSettings, *, port: int | None = None) -> None:
     host, bound = listening.getsockname()[:2]
     say(f"pages at http://{f'[{host}]' if ':' in host else host}:{bound}")
     with contextlib.closing(listening):
-        server = uvicorn.Server(config)
+        server = _Server(config, served)
         server.run(sockets=[listening])
     if not server.started:
         raise Unreachable("the pages could not be served", "see the lines above")
+
+
+class _Server(uvicorn.Server):
+    """Ends what pages follow before it waits for requests to end: they would go on for minutes."""
+
+    def __init__(self, config: uvicorn.Config, served: Office) -> None:
+        super().__init__(config)
+        self._office = served
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        self._office.close()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Office:
     keeper: Keeper = field(init=False)
     streams: int = 0
     """Event streams that are open."""
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server is about to end: whoever holds a request open lets it go."""
 
     def __post_init__(self) -> None:
         """Build the parts; nothing runs before :meth:`opened`."""
@@ -71,6 +74,11 @@ class Office:
     def trouble(self) -> str | None:
         """What is wrong with Kafka now; None where nothing is."""
         return None if self.channel.alive else KAFKA_AWAY
+
+    def close(self) -> None:
+        """Let go all who follow something or wait for an answer; to be called in the event loop."""
+        self.closing.set()
+        self.desk.wake()
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -182,8 +182,9 @@ class Desk:
 
 _LOOK_S = 0.5
 _LATE = (
-    "No answer within {seconds:g} s: nothing seems to read the requests. Yours is kept in Kafka. Start the stream"
-    " (./control_env.sh web here, ./control_env.sh status on the platform), and the answer appears on this page."
+    "No answer within {seconds:g} s: the stream still starts, or does not run. Your request is kept in Kafka, and the"
+    " answer appears on this page once the stream runs (started by ./control_env.sh web here; on the platform"
+    " ./control_env.sh status tells its state)."
 )
 
 

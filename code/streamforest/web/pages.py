@@ -51,6 +51,9 @@ _templates = Jinja2Templates(
     )
 )
 _templates.env.filters["clock"] = lambda ms: datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+_templates.env.filters["departure"] = lambda late: (
+    "left on the minute" if late == 0 else f"left {abs(late):g} min {'late' if late > 0 else 'early'}"
+)
 _templates.env.filters["percent"] = lambda share: f"{100 * share:.0f} %"
 
 

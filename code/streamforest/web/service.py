@@ -326,13 +326,16 @@ def following(office: Office, stream: AsyncIterator[str]) -> Response:
 
     async def body() -> AsyncIterator[str]:
         office.streams += 1
+        coming = asyncio.ensure_future(anext(stream, None))
+        over = asyncio.ensure_future(office.closing.wait())
         try:
             yield ": here\n\n"
             until = time.monotonic() + LONGEST_STREAM_S
-            coming = asyncio.ensure_future(anext(stream, None))
             while time.monotonic() < until:
-                done, _ = await asyncio.wait({coming}, timeout=_BEAT_S)
-                if not done:
+                await asyncio.wait({coming, over}, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                if over.done():
+                    return
+                if not coming.done():
                     yield ": still here\n\n"
                     continue
                 text = coming.result()
@@ -340,8 +343,9 @@ def following(office: Office, stream: AsyncIterator[str]) -> Response:
                     return
                 yield text
                 coming = asyncio.ensure_future(anext(stream, None))
-            coming.cancel()
         finally:
+            coming.cancel()
+            over.cancel()
             office.streams -= 1
 
     headers = {"x-accel-buffering": "no"}

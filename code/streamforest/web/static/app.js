@@ -30,6 +30,8 @@ function follow(region) {
         if (region.dataset.shown !== text) {
           region.innerHTML = text;
           region.dataset.shown = text;
+          // On a phone the form fills the screen.
+          if ("asked" in region.dataset) region.scrollIntoView({ block: "nearest" });
         }
         if (region.querySelector("[data-final]")) stop();
       }
@@ -95,6 +97,7 @@ async function ask(form) {
   tell(form, {}, "");
   history.pushState(null, "", `?id=${body.id}`);
   const made = region(body.id);
+  made.dataset.asked = "";
   document.getElementById("answers").prepend(made);
   follow(made);
 }
