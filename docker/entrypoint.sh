@@ -63,7 +63,8 @@ become_mlflow() {
 
 become_jupyter() {
   required JUPYTER_TOKEN >/dev/null
-  exec python -P -m jupyterlab --ip 0.0.0.0 --port 8888 --no-browser --ServerApp.root_dir=/srv/streamforest/notebook
+  exec python -P -m jupyterlab --ip 0.0.0.0 --port 8888 --no-browser --ServerApp.root_dir=/srv/streamforest/notebook \
+    --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 }
 
 # Addresses and files that hold secrets, made here, since none may stand in a file of the image.

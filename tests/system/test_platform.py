@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not engine_answers(), reason="no Docker engine with compose here: the platform is not tried"),
 ]
 
-USERS = {b"1600", b"1603", b"1605", b"1640", b"1645"}
+USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
 """Of the recordings, on both sides of the DAG's split."""
 
 
