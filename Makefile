@@ -1,10 +1,11 @@
 # `make` lists the targets. What needs a fresh machine to be set up goes through ./control_env.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types locks locks-check jars-lock clean
+.PHONY: help setup demo test check format lint types locks locks-check notebook jars-lock clean
+.PHONY: drills drills-long drills-table sbom audit
 .PHONY: bench-batch bench-stream bench-scale bench-quality
 
 BIN := .venv/bin
-export PYTHONPATH := code:.
+export PYTHONPATH := $(CURDIR)/code:$(CURDIR)
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.uv/bin:$(PATH)
 
 help: ## this list
@@ -29,7 +30,7 @@ format: setup ## write every file in the project's format
 lint: setup ## format, lint and shell, nothing written
 	ruff format --check .
 	ruff check .
-	shellcheck control_env.sh requirements/lock.sh .ci/run
+	shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
 
 types: setup ## mypy, strict
 	mypy
@@ -39,6 +40,9 @@ locks: setup ## lock Python packages anew; pins stay (UPGRADE=1: newest of all)
 
 locks-check: setup ## tell whether the lock files are what pyproject.toml asks for
 	requirements/lock.sh check
+
+notebook: setup ## run the notebook on this home and keep its figures
+	python -m tests.notebooks
 
 jars-lock: setup ## lock jars anew, from the versions in jars.py
 	python -m streamforest.jars lock
@@ -55,6 +59,21 @@ bench-scale: ## growth of time with rows
 bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 	@./control_env.sh bench quality
 
+drills: setup ## each drill once: kills, pauses, full disks, damages
+	python -m pytest tests/drills
+
+drills-long: setup ## the drills three times: a kill hits another moment each time
+	for round in 1 2 3; do python -m pytest tests/drills || exit; done
+
+drills-table: setup ## each drill once, and docs/drills.md from what held
+	python -m pytest tests/drills --drills-table docs/drills.md
+
+sbom: ## bill of materials (CycloneDX) of what is locked, on stdout
+	@python -m streamforest.embedded.sbom
+
+audit: setup ## known weaknesses of what is locked, else the age of the locks
+	requirements/audit.sh
+
 clean: ## remove environments and caches; data, models and predictions stay
-	rm -rf .venv .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
+	rm -rf .venv .venv-airflow .uv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,8 +8,15 @@ INSTALLER="${ROOT}/.uv"
 STAMP="${ENVIRONMENT}/streamforest.stamp"
 NEEDED_MB=4000
 readonly EX_USAGE=64 EX_DATA=65 EX_UNAVAILABLE=69
+PARTS=("${ROOT}/docker/dotenv.sh" "${ROOT}/docker/preflight.sh" "${ROOT}/docker/platform.sh")
+# shellcheck source=docker/dotenv.sh
+source "${PARTS[0]}"
+# shellcheck source=docker/preflight.sh
+source "${PARTS[1]}"
+# shellcheck source=docker/platform.sh
+source "${PARTS[2]}"
 
-# demo [activity]  run all six jobs for real, from data to predictions, and end in a table of evidence
+# demo [activity|flights]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {
   prepare base
   run_python -m streamforest.embedded demo "$@"
@@ -19,6 +26,7 @@ cmd_demo() {
 cmd_test() {
   prepare dev
   cd -- "${ROOT}"
+  install_airflow
   if (($#)); then
     run_python -m pytest "$@"
   fi
@@ -32,16 +40,46 @@ cmd_job() {
   run_python -m streamforest.embedded job "$@"
 }
 
+# model ACTION APPLICATION  list model versions with verdicts; promote, rollback or repair
+cmd_model() {
+  prepare base
+  run_python -m streamforest.embedded model "$@"
+}
+
+# replay APPLICATION [options]  list what the stream refused; put repaired messages back
+cmd_replay() {
+  prepare base
+  run_python -m streamforest.embedded replay "$@"
+}
+
+# backup FILE [options]  write models, registry, record and Kafka of a home into one file
+cmd_backup() {
+  prepare base
+  run_python -m streamforest.embedded backup "$@"
+}
+
+# restore FILE [options]  put a backup into a home
+cmd_restore() {
+  prepare base
+  run_python -m streamforest.embedded restore "$@"
+}
+
 # data [options]  bring the history under data/
 cmd_data() {
   prepare base
   run_python -m streamforest.embedded data "$@"
 }
 
-# bench NAME [options]  measure batch, stream, scale, quality or flights
+# bench NAME [options]  measure batch, stream, scale, quality, flights or web
 cmd_bench() {
   prepare dev
   run_python -m bench "$@"
+}
+
+# web [--home DIR] [--port N]  open the pages: ask about a flight, see who does what; Ctrl-C ends it
+cmd_web() {
+  prepare base
+  run_python -m streamforest.embedded web "$@"
 }
 
 # mlflow [--home DIR] [--port N]  open the page of MLflow over the runs of a home; Ctrl-C ends it
@@ -71,9 +109,15 @@ cmd_setup() {
   esac
 }
 
-# doctor  tell what is there, what is missing, and the command that brings it
+# doctor [platform]  tell what is there, what is missing, and the command that brings it (platform: for containers alone)
 cmd_doctor() {
   local status=0
+  case "${1:-}" in
+    "") ;;
+    platform) examine_platform || exit "${EX_UNAVAILABLE}" && return ;;
+    *) die "${EX_USAGE}" "doctor takes platform, not $1" ;;
+  esac
+  printf 'to run jobs on this machine\n'
   check_requirements || status="${EX_UNAVAILABLE}"
   if is_ready base; then
     use_environment
@@ -81,6 +125,9 @@ cmd_doctor() {
   else
     row "later" "libraries" "not set up; the first verb that needs them does it: ./control_env.sh demo"
   fi
+  printf '\nto run the platform (docker compose)\n'
+  # Who runs jobs on this machine alone lacks nothing without an engine: the exit code is that of the first part.
+  examine_platform || true
   return "${status}"
 }
 
@@ -88,7 +135,7 @@ cmd_doctor() {
 cmd_help() {
   printf 'usage: ./control_env.sh VERB [options]\n\n'
   awk '/^# / { split(substr($0, 3), part, "  ") }
-    /^cmd_[a-z]+\(\)/ { printf "  %-34s %s\n", part[1], part[2] }' "${BASH_SOURCE[0]}"
+    /^cmd_[a-z_]+\(\)/ { printf "  %-34s %s\n", part[1], part[2] }' "${BASH_SOURCE[0]}" "${PARTS[@]}"
 }
 
 say() { printf '%s\n' "$*" >&2; }
@@ -286,6 +333,22 @@ install_libraries() {
   "${INSTALLER}/bin/uv" pip install "$@"
 }
 
+# Airflow in an environment of its own, for the tests of its DAGs; without it they are skipped and say so.
+install_airflow() {
+  local lock="${ROOT}/airflow/requirements.lock" folder="${ROOT}/.venv-airflow"
+  [[ -r "${lock}" ]] && ! cmp -s -- "${lock}" "${folder}/requirements.lock" || return 0
+  say "set-up (airflow): libraries, once; about a minute with downloads"
+  export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_PYTHON_DOWNLOADS=never
+  rm -rf -- "${folder}"
+  # The lock is copied last: a set-up that was cut off leaves nothing that looks finished.
+  {
+    "${INSTALLER}/bin/uv" venv --quiet --python "${ENVIRONMENT}/bin/python" "${folder}" &&
+      "${INSTALLER}/bin/uv" pip install --quiet --python "${folder}/bin/python" --require-hashes --compile-bytecode \
+        --build-constraints "${ROOT}/requirements/tools.lock" -r "${lock}" &&
+      cp -- "${lock}" "${folder}/requirements.lock"
+  } || say "Airflow's environment could not be set up; the tests of its DAGs will be skipped"
+}
+
 # --- Running ---
 
 # What every Python of this project is started with, Spark's workers included.
@@ -303,16 +366,16 @@ run_python() {
   exec "${ENVIRONMENT}/bin/python" -P "$@"
 }
 
-# The page of results is looked at in Chromium; without it that one test is skipped and says so.
+# The pages are looked at in Chromium and driven by its driver; without them those tests are skipped and say so.
 install_browser() {
-  local name
-  for name in chromium chromium-browser google-chrome; do
-    ! command -v "${name}" >/dev/null || return 0
-  done
-  if ((EUID == 0)) && command -v apt-get >/dev/null; then
-    say "installing chromium for the test of the report"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
-      </dev/null >/dev/null 2>&1 || say "chromium could not be installed; its test will be skipped"
+  local missing=()
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    missing+=(chromium)
+  command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  if ((${#missing[@]})) && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    say "installing ${missing[*]} for the tests of the pages"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"; } \
+      </dev/null >/dev/null 2>&1 || say "they could not be installed; their tests will be skipped"
   fi
 }
 
@@ -331,7 +394,7 @@ run_checks() {
   check format ruff format --check .
   check lint ruff check .
   check types mypy
-  check shell shellcheck control_env.sh requirements/lock.sh .ci/run
+  check shell shellcheck -x control_env.sh docker/*.sh docker/*/*.sh requirements/lock.sh requirements/audit.sh .ci/run
   check locks requirements/lock.sh check
   # More than two Spark sessions at a time would measure the machine's memory, not our code.
   check tests python -m pytest -n 2 --dist loadfile
@@ -343,9 +406,9 @@ verb=${1:-help}
 case "${verb}" in
   -h | --help) verb=help ;;
 esac
-if [[ "${verb}" =~ ^[a-z]+$ ]] && declare -F "cmd_${verb}" >/dev/null; then
+if [[ "${verb}" =~ ^[a-z-]+$ ]] && declare -F "cmd_${verb//-/_}" >/dev/null; then
   (($# == 0)) || shift
-  "cmd_${verb}" "$@"
+  "cmd_${verb//-/_}" "$@"
 else
   say "error: no verb ${verb}"
   cmd_help >&2

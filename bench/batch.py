@@ -26,11 +26,13 @@ from bench import recordings, reference
 from bench.table import show
 from bench.workspace import Workspace
 from streamforest.errors import WrongUsage
+from streamforest.ml.stages import RowsSelector
 from streamforest.progress import say
 
 JOBS = ("partition", "train", "test")
 _FEWEST_USERS = 5
 _WARM_USERS = 4
+_FEATURE_RUNS = 4
 _REFERENCE = "reference"
 
 
@@ -157,35 +159,24 @@ def _signature(names: list[str]) -> ModelSignature:
 
 
 def _features(place: Workspace, home: Path) -> dict[str, float]:
-    """Seconds to compute the features of all rows and throw them away, from rows in memory; the better of two runs."""
+    """Seconds from rows in memory to the vectors that a model is fitted to, thrown away; the best of some runs."""
     spark, application = place.spark(), place.application
     raw = application.schemas.raw
     partitioned = home / "data" / "partitioned"
     sides = [spark.read.schema(raw).parquet(str(partitioned / side)) for side in ("training", "testing")]
     rows = sides[0].unionByName(sides[1]).repartition(2 * place.settings.cores).persist()
     rows.count()
-    plans = {
-        _REFERENCE: reference.pipeline().getStages(),
-        "statistics": application.pipelines["statistics"].build().getStages(),
-    }
+    stages = application.pipelines["statistics"].build().getStages()
+    selector = next(index for index, stage in enumerate(stages) if isinstance(stage, RowsSelector))
+    plans: dict[str, list[Any]] = {_REFERENCE: reference.vector_stages(), "statistics": stages[: selector + 1]}
     seconds = {}
-    for name, stages in plans.items():
+    for name, planned in plans.items():
         say(f"features: {name}")
-        seconds[name] = min(_discarded(_readied(stages), rows) for _ in range(2))
+        # Labels play no part in the vectors, so that the one stage that would need fitting is left out.
+        ready = [stage for stage in planned if isinstance(stage, Transformer)]
+        seconds[name] = min(_discarded(ready, rows) for _ in range(_FEATURE_RUNS))
     rows.unpersist()
     return seconds
-
-
-def _readied(stages: list[Any]) -> list[Transformer]:
-    """The stages up to the features that need no fitting; labels play no part in them."""
-    features = _after_features(stages)
-    return [stage for stage in stages[:features] if isinstance(stage, Transformer)]
-
-
-def _after_features(stages: list[Any]) -> int:
-    """Index of the first stage behind the features: FilterNulls, for the second time."""
-    nulls = [index for index, stage in enumerate(stages) if type(stage).__name__ == "FilterNulls"]
-    return nulls[1]
 
 
 def _discarded(stages: list[Transformer], rows: DataFrame) -> float:

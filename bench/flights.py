@@ -101,7 +101,7 @@ def _boosted(model: PipelineModel, training: DataFrame, testing: DataFrame) -> E
     from lightgbm import LGBMClassifier
 
     vectors, labels = _vectors(model, training)
-    booster = LGBMClassifier(**_BOOSTED, random_state=_SEED).fit(vectors, labels)
+    booster = LGBMClassifier(random_state=_SEED).set_params(**_BOOSTED).fit(vectors, labels)
     held_out, expected = _vectors(model, testing)
     predicted = np.asarray(booster.predict(held_out), dtype=np.int64)
     # The index of a label is the number of its class where training has all of them, as every month has.
@@ -113,7 +113,9 @@ def _boosted(model: PipelineModel, training: DataFrame, testing: DataFrame) -> E
 def _vectors(model: PipelineModel, rows: DataFrame) -> tuple[Matrix, npt.NDArray[np.int64]]:
     """Feature vectors, shape (rows, features), and the indexes of their labels."""
     assembled = PipelineModel(model.stages[:-1]).transform(rows)
-    table = assembled.select(vector_to_array("features").alias("features"), F.col("label").cast("long")).toArrow()
+    table = assembled.select(
+        vector_to_array(F.col("features")).alias("features"), F.col("label").cast("long")
+    ).toArrow()
     flat = table.column("features").combine_chunks().flatten().to_numpy()
     return flat.reshape(table.num_rows, -1), table.column("label").to_numpy()
 

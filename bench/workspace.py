@@ -76,7 +76,8 @@ class Workspace:
 def opened(home: str | None, application: str = APPLICATION) -> Iterator[Workspace]:
     """A workspace below the ``data/`` of ``home`` (default: the home of the settings), removed at the end.
 
-    Without raw history in the home, the application's generator makes some in the workspace.
+    Without raw history in the home, an installed package brings it into the workspace, or else the application's
+    generator makes some there.
 
     Raises:
         BadInput: the home is no folder, or cannot be written.

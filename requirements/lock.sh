@@ -9,9 +9,10 @@ UV=.uv/bin/uv
 [[ -x "${UV}" ]] || UV=uv
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 
-# Resolve all lock files into folder $1, starting from the pins that are there; the rest are options for uv.
+# Resolve all lock files into requirements/ and airflow/ below folder $1, starting from the pins that are there; the rest
+# are options for uv.
 resolve() {
-  local folder=$1
+  local root=$1 folder=$1/requirements
   shift
   local options=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@")
   "${UV}" pip compile "${options[@]}" requirements/tools.in -o "${folder}/tools.lock" >/dev/null &&
@@ -19,7 +20,10 @@ resolve() {
     # What two of them hold has one version: the others are resolved within the pins of `base`, `notebook` of `dev`.
     resolve_extra "${folder}" dev --extra notebook --constraints "${folder}/base.lock" "${options[@]}" &&
     resolve_extra "${folder}" notebook --constraints "${folder}/dev.lock" "${options[@]}" &&
-    resolve_extra "${folder}" server --constraints "${folder}/base.lock" "${options[@]}"
+    resolve_extra "${folder}" server --constraints "${folder}/base.lock" "${options[@]}" &&
+    # An environment of its own, whose versions are no concern of the others.
+    "${UV}" pip compile "${options[@]}" --no-annotate airflow/requirements.in \
+      -o "${root}/airflow/requirements.lock" >/dev/null
 }
 
 # Resolve the lock file of extra $2 into folder $1; the rest are options for uv.
@@ -34,7 +38,9 @@ check() {
   folder=$(mktemp -d)
   # shellcheck disable=SC2064  # the folder of this call
   trap "rm -rf -- '${folder}'" EXIT
-  cp -- requirements/*.lock "${folder}"
+  mkdir -- "${folder}/requirements" "${folder}/airflow"
+  cp -- requirements/*.lock "${folder}/requirements"
+  cp -- airflow/requirements.lock "${folder}/airflow"
   resolve "${folder}" --no-progress || status=$?
   case "${status}" in
     0) ;;
@@ -42,9 +48,9 @@ check() {
     2) printf 'locks: not resolved again, the package index does not answer here\n' >&2 && return ;;
     *) return "${status}" ;;
   esac
-  for name in tools base dev notebook server; do
-    if ! diff -u "requirements/${name}.lock" "${folder}/${name}.lock"; then
-      printf 'error: requirements/%s.lock is not what pyproject.toml asks for; run: make locks\n' "${name}" >&2
+  for name in requirements/{tools,base,dev,notebook,server}.lock airflow/requirements.lock; do
+    if ! diff -u "${name}" "${folder}/${name}"; then
+      printf 'error: %s is not what it is made from; run: make locks\n' "${name}" >&2
       status=1
     fi
   done
@@ -52,7 +58,7 @@ check() {
 }
 
 case "${1:-}" in
-  write) shift && resolve requirements "$@" ;;
+  write) shift && resolve . "$@" ;;
   check) check ;;
   *) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 64 ;;
 esac

@@ -19,10 +19,14 @@ class SumScorer:
     limit: float = 20.0
     spec: WindowSpec = field(default_factory=WindowSpec)
     smoothing_windows: int = 15
+    version: str = "1"
+    """Another version finds other probabilities."""
 
     def probabilities(self, windows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         total = windows.reshape(len(windows), self.spec.length * 3).sum(axis=1)
-        votes = np.stack([np.abs(np.sin(total * (index + 1))) + 0.01 for index in range(len(self.classes))], axis=1)
+        phase = int(self.version) - 1
+        waves = [np.abs(np.sin(total * (index + 1) + phase)) + 0.01 for index in range(len(self.classes))]
+        votes = np.stack(waves, axis=1)
         return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 

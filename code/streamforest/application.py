@@ -110,6 +110,9 @@ class TrainedModel:
     pipeline: PipelineModel
     serving: Mapping[str, Any]
     version: str
+    spans: DataFrame | None = None
+    """When it predicted, where several versions did: a row (key, ``from_ms``, ``until_ms``) for each stretch of a key's
+    own clock. Predictions that remember earlier ones start anew at each; None: it predicted everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +122,15 @@ class Gate:
     metric: str
     """The name of the number that decides, as evaluation reports it."""
     tolerance: float
-    """How far below the champion the candidate may lie."""
+    """How far below the champion the candidate may lie: its difference, and the lower end of that one's interval."""
     floor: float
     """What a candidate must reach even where there is no champion."""
     recall_drop: float
     """How much recall any one class may lose."""
+    resample_by: str = ""
+    """Column of the scored rows whose values are drawn anew for the interval; empty: the split's unit."""
+    confidence: float = 0.95
+    """Share of the differences that lie in the interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +196,10 @@ class Answering:
     """
 
     answer: Callable[[TrainedModel, DataFrame], DataFrame]
-    """Events, as ``decode`` gives them, to the prediction schema's columns without the model's version."""
+    """Events, as ``decode`` gives them, to the prediction schema's columns without the model's version. What the event
+    schema does not have stays as it is: a stream sends a request's own times along."""
+    day: str = ""
+    """Column of the prediction schema, as 2013-12-24, by which batch results are kept in the store; empty: not kept."""
 
     def batch(self, model: TrainedModel, events: DataFrame) -> DataFrame:
         """The answers to events in files, which are those of the stream."""
@@ -223,8 +233,8 @@ class Application:
     decode: Callable[[Column], tuple[Column, Column]]
     """Kafka's value (binary) to the event (struct of the event schema) and the reason of its refusal; one is null."""
     score: Callable[[TrainedModel, DataFrame], DataFrame]
-    """Labelled rows to one row a prediction: ``label``, ``predicted``, and a column for each of ``variants``, of
-    ``baselines``, and for ``slice``."""
+    """Labelled rows to one row a prediction: ``label``, ``predicted`` (null: the model gave no class), a column for
+    each of ``variants`` and of ``baselines``, for ``slice``, and the column that the gate resamples by."""
     predict: Prediction | Answering
     gate: Gate
     variants: Sequence[str] = ()
@@ -237,6 +247,11 @@ class Application:
     """Name of the serving value that ``train --smoothing`` sets; empty where the application has none."""
     signal: Signal | None = None
     """What a report draws of a stretch of events; None where they are no series."""
+
+    @property
+    def resample_by(self) -> str:
+        """Column of the scored rows by which the gate draws anew."""
+        return self.gate.resample_by or self.split.unit
 
     def pipeline(self, name: str | None) -> tuple[str, PipelineDefinition]:
         """A pipeline by name, the default one for None.

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from pyspark.sql import SparkSession
 
-from streamforest import application, files, settings
+from streamforest import application, files, progress, settings
 from streamforest.errors import StreamforestError, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs import consume, partition, produce, sample, test, train
@@ -66,6 +66,7 @@ def run(
     context = Context(
         application=chosen, settings=given, name=job.name, streams=job.streams, given_spark=spark, kafka=kafka
     )
+    progress.configure(given.log_format, job=job.name, application=chosen.name)
     what = f"the job {job.name} {chosen.name}"
     started = time.monotonic()
     with files.exclusive(context.places.locks / f"{job.name}.lock", what):
@@ -83,13 +84,14 @@ def outcome(command: Callable[[], None], argv: Sequence[str]) -> int:
     """Run a command and return its exit code; an error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
+        progress.configure(settings.log_format())
         command()
     except StreamforestError as error:
         return failed(error, argv)
     except Exception as error:
         return failed(explain(error), argv)
     except KeyboardInterrupt:
-        print("streamforest: interrupted", file=sys.stderr)
+        progress.say("streamforest: interrupted", level="error")
         return 128 + signal.SIGINT
     return 0
 
@@ -98,10 +100,10 @@ def failed(error: StreamforestError, argv: Sequence[str]) -> int:
     """Print an error as one line, with a traceback before it under ``--debug``; returns its exit code."""
     if "--debug" in argv:
         traceback.print_exc()
-    print(f"streamforest: {error}", file=sys.stderr, flush=True)
+    progress.say(f"streamforest: {error}", level="error")
     return error.exit_code
 
 
 def _terminated(number: int, _: object) -> NoReturn:
-    print("streamforest: terminated", file=sys.stderr, flush=True)
+    progress.say("streamforest: terminated", level="error")
     sys.exit(128 + number)

@@ -10,6 +10,8 @@ from streamforest.errors import StreamforestError
 _RAISED = re.compile(r"streamforest\.errors\.(\w+): (.+)")
 _PYTHON = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception)): (.+)$", re.MULTILINE)
 _KAFKA = re.compile(r"org\.apache\.kafka\.common\.errors\.(\w+)(?:: (.+))?")
+_FULL = re.compile(r"No space left on device(?:: '([^']+)')?")
+_EXPIRED = re.compile(r"(?:offset was changed from|some data may have been (?:missed|lost)|failOnDataLoss)")
 _UNREACHABLE = ("TimeoutException", "DisconnectException", "NetworkException", "BrokerNotAvailableException")
 
 
@@ -31,6 +33,14 @@ def explain(error: BaseException) -> StreamforestError:
             return errors.Unreachable(
                 f"Kafka stopped answering ({name}: {line})", "start it again, then run the job again"
             )
+    if full := _FULL.search(text):
+        where = f" at {full.group(1)}" if full.group(1) else ""
+        return errors.BadInput(f"the disk is full{where}", "free some, then run the job again: it goes on where it was")
+    if _EXPIRED.search(text):
+        return errors.BadInput(
+            "Kafka no longer holds records that were not read yet",
+            "keep them longer (retention); go on with what is left: consume --reset",
+        )
     causes = _PYTHON.findall(text)
     first_line = text.splitlines()[0] if text else ""
     name, line = causes[-1] if causes else (type(error).__name__, first_line)

@@ -137,19 +137,20 @@ def lock_lines(cache: Path, java_home: str | None = None) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``fetch``: fill the cache and check it. ``lock``: write ``jars.lock`` anew."""
+    """``fetch``: fill the cache, with one set or all, and check it. ``lock``: write ``jars.lock`` anew."""
     parser = argparse.ArgumentParser(prog="python -m streamforest.jars", description=main.__doc__)
     parser.add_argument("verb", choices=("fetch", "lock"))
-    verb = parser.parse_args(argv).verb
+    parser.add_argument("set_name", nargs="?", choices=SETS, metavar="SET")
+    options = parser.parse_args(argv)
     try:
         given = settings.load()
-        if verb == "lock":
+        if options.verb == "lock":
             lines = lock_lines(given.jars, given.java_home)
             head = "# group:artifact:version sha256 set. Written by `make jars-lock`.\n"
             write_text(LOCK_FILE, head + "\n".join(lines) + "\n")
             say(f"{LOCK_FILE}: {len(lines)} jars")
         else:
-            locked = read_lock()
+            locked = [jar for jar in read_lock() if options.set_name in (None, jar.set_name)]
             count = fetch(locked, given.jars, given.java_home)
             say(f"jars: {len(locked)} checked, {count} of them fetched")
     except StreamforestError as error:

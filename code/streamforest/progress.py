@@ -1,19 +1,42 @@
-"""Progress of long steps on stderr: a bar with rows and time left on a terminal, plain lines elsewhere."""
+"""What is said on stderr: lines, plain or as JSON, and the progress of long steps, a bar on a terminal."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from typing import TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 _BAR_WIDTH = 28
 _LINE_INTERVAL_S = 5.0
 _BAR_INTERVAL_S = 0.1
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print one plain line to stderr."""
-    print(text, file=stream or sys.stderr, flush=True)
+_context: dict[str, Any] = dict.fromkeys(("job", "application", "batch", "model_version"))
+_json = False
+
+
+def configure(log_format: str, **context: object) -> None:
+    """Choose ``plain`` lines or ``json``, and say what all lines to come are about."""
+    global _json  # noqa: PLW0603  # stderr is one, too
+    _json = log_format == "json"
+    _context.update(dict.fromkeys(_context), **context)
+
+
+def note(**context: object) -> None:
+    """Say what lines to come are about, such as the micro-batch; only JSON shows it."""
+    _context.update(context)
+
+
+def say(text: str, stream: TextIO | None = None, level: str = "info") -> None:
+    """Print one line: to ``stream`` as it is, to stderr as the log's format asks."""
+    print(_entry(text, level) if stream is None and _json else text, file=stream or sys.stderr, flush=True)
+
+
+def _entry(text: str, level: str) -> str:
+    time_ms = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time_ms, "level": level, **_context, "message": text})
 
 
 class Progress:
@@ -25,7 +48,7 @@ class Progress:
     def __init__(self, label: str, total: int | None, unit: str = "rows", stream: TextIO | None = None) -> None:
         self._label, self._total, self._unit = label, total, unit
         self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+        self._terminal = self._stream.isatty() and not _json
         self._started = time.monotonic()
         self._shown = self._started
         self.done = 0
@@ -50,7 +73,7 @@ class Progress:
     def _show(self, last: bool = False) -> None:
         self._shown = time.monotonic()
         if not self._terminal:
-            print(self.text(), file=self._stream, flush=True)
+            say(self.text(), None if self._stream is sys.stderr else self._stream)
             return
         print(f"\r\x1b[2K{self.text()}", end="\n" if last else "", file=self._stream, flush=True)
 

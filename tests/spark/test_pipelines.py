@@ -21,7 +21,7 @@ from streamforest.jobs.context import Context
 from streamforest.ml import serving
 from streamforest.model.publication import ModelFolder
 from tests.homes import HISTORY, RECORDINGS, environment
-from tests.stream.test_promise import copy_users
+from tests.streams import copy_users
 
 ACTIVITY = application.load("activity", ["streamforest.applications"])
 LAGS = [

@@ -7,45 +7,28 @@ pipeline; the left-hand side the exported forest over sharded state, so that the
 from __future__ import annotations
 
 import itertools
-import json
-import lzma
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
 from pyspark.sql import SparkSession
 
-from streamforest import application, cli, settings
+from streamforest import settings
 from streamforest.embedded.broker import Broker
 from streamforest.streaming.topics import create_topics
 from tests.homes import HISTORY, LIVE, RECORDINGS, REPOSITORY, environment
+from tests.streams import ACTIVITY, KEYS, World, assert_equal, copy_users, interleaved, messages, record, send, wait_for
 
-ACTIVITY = application.load("activity", ["streamforest.applications"])
 READINGS_OF_A_USER = 3600
-KEYS = ["userId", "timestamp"]
-
-
-@dataclass(frozen=True)
-class World:
-    """A home with a published model, and readings to stream."""
-
-    home: Path
-    spark: SparkSession
-    readings: pd.DataFrame
-    kafka: str = ""
-
-    def run(self, *arguments: str) -> dict[str, Any]:
-        return dict(cli.run([*arguments, "--home", str(self.home)], spark=self.spark, kafka=lambda _: self.kafka))
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +50,6 @@ def world(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Worl
     return found
 
 
-def copy_users(source: Path, target: Path, users: Sequence[int]) -> Path:
-    """The lines of some users of a compressed raw file."""
-    wanted = tuple(f"{user}," for user in users)
-    with lzma.open(source, "rt") as lines:
-        target.write_text("".join(line for line in lines if line.startswith(wanted)))
-    return target
-
-
 @pytest.fixture(scope="module")
 def expected(world: World) -> pd.DataFrame:
     """What the batch path computes from the readings."""
@@ -94,59 +69,6 @@ def stream(world: World, tmp_path: Path) -> Iterator[World]:
     with Broker(tmp_path / "kafka", settings.load(home=tmp_path)) as broker:
         create_topics(broker.bootstrap_servers, ACTIVITY.topics.all())
         yield replace(world, home=tmp_path, kafka=broker.bootstrap_servers)
-
-
-def send(stream: World, readings: pd.DataFrame, *others: tuple[bytes | None, bytes | None]) -> None:
-    """Readings as JSON, keyed by user, in the order given; then any other (key, value)."""
-    messages = [
-        (str(int(line["userId"])).encode(), json.dumps(line | {"userId": int(line["userId"])}).encode())
-        for line in readings.to_dict("records")
-    ]
-    producer = KafkaProducer(bootstrap_servers=stream.kafka, acks="all", linger_ms=5)
-    for key, value in [*messages, *others]:
-        producer.send(ACTIVITY.topics.events, key=key, value=value)
-    producer.flush()
-    producer.close()
-
-
-def interleaved(readings: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The users' readings shuffled into each other, each user's own order kept."""
-    rng = random.Random(seed)
-    queues = {int(user): part.to_dict("records")[::-1] for user, part in readings.groupby(readings.userId.astype(int))}
-    mixed = []
-    while queues:
-        user = rng.choice(sorted(queues))
-        mixed += [queues[user].pop() for _ in range(min(rng.randint(1, 90), len(queues[user])))]
-        if not queues[user]:
-            del queues[user]
-    return pd.DataFrame(mixed)
-
-
-def record(stream: World) -> pd.DataFrame:
-    """All predictions of the record."""
-    parts = [pd.read_parquet(path) for path in sorted((stream.home / "predictions").glob("pred_batch_*/*.parquet"))]
-    columns = ["userId", "timestamp", "action", "probability", "modelVersion"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    assert not found.duplicated(KEYS).any()
-    both = found.merge(expected, on=KEYS, how="outer", suffixes=("", "_expected"), indicator=True)
-    assert both["_merge"].value_counts().to_dict() == {"both": len(expected), "left_only": 0, "right_only": 0}
-    assert (both.action == both.action_expected).all()
-    assert (both.modelVersion == both.modelVersion_expected).all()
-    assert (both.probability - both.probability_expected).abs().max() < 1e-9
-
-
-def messages(stream: World, topic: str, count: int, limit_s: float = 30) -> list[Any]:
-    """The records of a topic, at least ``count`` of them."""
-    consumer = KafkaConsumer(topic, bootstrap_servers=stream.kafka, auto_offset_reset="earliest", group_id=None)
-    found: list[Any] = []
-    deadline = time.monotonic() + limit_s
-    while len(found) < count and time.monotonic() < deadline:
-        found += [one for part in consumer.poll(timeout_ms=500).values() for one in part]
-    consumer.close()
-    return found
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -212,41 +134,66 @@ def test_a_killed_driver_loses_and_doubles_nothing(stream: World, expected: pd.D
     assert len({(one.key, one.value) for one in published}) == len(expected)
 
 
-def wait_for(predicate: Callable[[], bool], process: subprocess.Popen[Any], limit_s: float = 120) -> None:
-    deadline = time.monotonic() + limit_s
-    while not predicate():
-        assert process.poll() is None, f"ended with {process.returncode}"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def reading(**changes: str) -> bytes:
+    """A reading's JSON, fields replaced or (by an empty text) left out."""
+    fields = {"userId": "1", "timestamp": "1370367549273", "x": "0.5", "y": "1", "z": "1"} | changes
+    return ("{" + ", ".join(f'"{name}": {text}' for name, text in fields.items() if text) + "}").encode()
 
 
-POISON: dict[str, tuple[bytes | None, bytes | None]] = {
-    "null": (b"1", None),
-    "encoding": (b"1", b'{"userId": 1, "timestamp": 1, "x": 1, "y": 1, "z": "\xff"}'),
-    "json": (b"1", b"walking"),
-    "fields": (None, b'{"userId": 1, "timestamp": 1370367549273, "x": 0.5, "y": 1}'),
-    "user": (b"-1", b'{"userId": -1, "timestamp": 1370367549273, "x": 0.5, "y": 1, "z": 1}'),
-    "zero": (b"1", b'{"userId": 1, "timestamp": 0, "x": 0, "y": 0, "z": 0}'),
-    "timestamp": (b"1", b'{"userId": 1, "timestamp": 32503680000000, "x": 0.5, "y": 1, "z": 1}'),
-    "number": (b"1", b'{"userId": 1, "timestamp": 1370367549273, "x": 1e999, "y": 1, "z": 1}'),
+TEN_MEGABYTES = 10 * 2**20
+POISON: dict[str, list[tuple[bytes | None, bytes | None]]] = {
+    "null": [(b"1", None)],
+    "encoding": [(b"1", b'{"userId": 1, "timestamp": 1, "x": 1, "y": 1, "z": "\xff"}'), (b"\xff", bytes(range(256)))],
+    "json": [
+        (b"1", b"walking"),
+        (b"1", b""),
+        (b"1", b"[1, 2"),
+        (b"1", reading()[:-1]),
+        (b"1", reading(userId='"one"')),
+        (b"1", reading(userId="1.5")),
+        (b"1", reading(timestamp="1e400")),
+        (b"1", reading(x='"0.5"')),
+        (b"1", reading(x="NaN")),
+        (b"1", reading(x="Infinity")),
+        (b"1", reading(x="-Infinity")),
+        (b"1", reading(x="[0.5]")),
+        (b"1", reading(userId="9999999999")),
+        (b"1", b"x" * TEN_MEGABYTES),
+    ],
+    "fields": [(None, reading(z="")), (b"1", reading(z="null")), (b"1", b"{}")],
+    "user": [(b"-1", reading(userId="-1"))],
+    "zero": [(b"1", reading(timestamp="0", x="0", y="0", z="0"))],
+    "timestamp": [
+        (b"1", reading(timestamp="-1370367549273")),
+        (b"1", reading(timestamp="32503680000000")),
+        (b"1", reading(timestamp="9223372036854775807")),
+    ],
+    "number": [(b"1", reading(x="1e999")), (b"1", reading(y="-1e999"))],
+}
+HARMLESS = {
+    "a wrong key": (b"another", reading(userId="77")),
+    "no key": (None, reading(userId="78")),
+    "unknown fields": (b"79", reading(userId="79", mood='"fine"', nested='{"a": [1]}')),
+    "10 MB of an unknown field": (b"80", reading(userId="80", note='"' + "x" * TEN_MEGABYTES + '"')),
 }
 
 
 def test_what_is_refused_goes_to_the_invalid_topic_as_it_was(stream: World, expected: pd.DataFrame) -> None:
     readings = stream.readings.sort_values(["userId", "timestamp"])
-    user = str(readings.userId.iloc[0]).encode()
-    late = (user, b'{"userId": %b, "timestamp": 1, "x": 0.5, "y": 1, "z": 1}' % user)
-    poison = POISON | {"late": late}
+    user = str(readings.userId.iloc[0])
+    poison = POISON | {"late": [(user.encode(), reading(userId=user, timestamp="1"))]}
 
-    send(stream, readings, *poison.values())
+    send(stream, readings, *itertools.chain.from_iterable(poison.values()), *HARMLESS.values())
     report = stream.run("consume", "activity", "--available-now")
 
-    assert report["refused"] == dict.fromkeys(poison, 1)
-    found = {
-        dict(one.headers)["reason"].decode(): (one.key, one.value)
-        for one in messages(stream, ACTIVITY.topics.invalid, len(poison))
+    assert report["refused"] == {reason: len(records) for reason, records in poison.items()}
+    assert report["rows"] == len(readings) + sum(map(len, poison.values())) + len(HARMLESS)
+    found: dict[str, list[tuple[bytes | None, bytes | None]]] = {}
+    for one in messages(stream, ACTIVITY.topics.invalid, sum(map(len, poison.values()))):
+        found.setdefault(dict(one.headers)["reason"].decode(), []).append((one.key, one.value))
+    assert {reason: Counter(records) for reason, records in found.items()} == {
+        reason: Counter(records) for reason, records in poison.items()
     }
-    assert found == poison
     assert_equal(record(stream), expected)
 
 

@@ -2,61 +2,11 @@
 
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ["awk", "bash", "cat", "cmp", "cp", "cut", "df", "dirname", "env", "mv", "readlink", "rm", "sed", "sha256sum"]
-# A Python of a given version: enough of one for the script to judge it.
-FAKE_PYTHON = """#!/bin/sh
-case "$2" in
-  *ensurepip*) {fit} ;;
-  *python_version*) echo {version} ;;
-  *fcntl*) ;;
-  *) echo "$@" >> "{calls}"; exit 1 ;;
-esac
-"""
-
-
-class Machine:
-    """A checkout in a folder with a space in its name, and a PATH of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root, self.bin, self.calls = folder / "the checkout", folder / "bin", folder / "calls"
-        self.bin.mkdir()
-        for name in TOOLS:
-            if path := shutil.which(name):
-                (self.bin / name).symlink_to(path)
-        self.root.mkdir()
-        shutil.copy(ROOT / "control_env.sh", self.root)
-        shutil.copy(ROOT / "jars.lock", self.root)
-        shutil.copytree(ROOT / "requirements", self.root / "requirements")
-
-    def add(self, name: str, text: str) -> None:
-        path = self.bin / name
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def add_java(self, version: str) -> None:
-        self.add("java", f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
-
-    def add_python(self, name: str, version: str, *, fit: bool) -> None:
-        answer = f'echo "{self.bin / name}"' if fit else "exit 1"
-        self.add(name, FAKE_PYTHON.format(fit=answer, version=version, calls=self.calls))
-
-    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": str(self.bin), "HOME": str(self.root), **variables}
-        script = str(self.root / "control_env.sh")
-        return subprocess.run(
-            [str(self.bin / "bash"), script, *arguments],
-            env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    def set_up_files(self) -> list[str]:
-        return sorted(path.name for path in self.root.iterdir() if path.name in {".venv", ".uv"})
+from tests.machines import ROOT, Machine
 
 
 @pytest.fixture
@@ -66,13 +16,14 @@ def machine(tmp_path: Path) -> Machine:
 
 @pytest.mark.parametrize("arguments", [[], ["help"], ["--help"], ["-h"]])
 def test_help_lists_every_verb_with_one_line(machine: Machine, arguments: list[str]) -> None:
-    verbs = re.findall(r"(?m)^cmd_([a-z]+)\(\)", (ROOT / "control_env.sh").read_text())
+    scripts = [ROOT / "control_env.sh", ROOT / "docker" / "platform.sh"]
+    verbs = [verb for script in scripts for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", script.read_text())]
 
     ended = machine.run(*arguments)
 
     listed = [line.split()[0] for line in ended.stdout.splitlines()[2:]]
     assert ended.returncode == 0
-    assert listed == verbs
+    assert listed == [verb.replace("_", "-") for verb in verbs]
     assert all(re.search(r"\S {2,}\S", line) for line in ended.stdout.splitlines()[2:])
 
 
@@ -190,6 +141,7 @@ def test_wrong_options_of_mlflow_are_named(machine: Machine, options: list[str])
 
 def test_shell_files_hold_no_shell_of_their_own_invention() -> None:
     scripts = [ROOT / "control_env.sh", ROOT / "requirements" / "lock.sh", ROOT / ".ci" / "run"]
+    scripts += [ROOT / "docker" / "entrypoint.sh", *sorted((ROOT / "docker").glob("*/*.sh"))]
 
     for script in scripts:
         assert os.access(script, os.X_OK), script

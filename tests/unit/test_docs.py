@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pyspark.sql.types import StructType
 
 from bench.__main__ import BENCHES
@@ -26,11 +27,12 @@ from bench.__main__ import parser as bench_parser
 from streamforest import application as contract
 from streamforest import cli, errors, settings
 from streamforest.applications.activity import pipelines, records
-from streamforest.embedded import data, demo, evidence
+from streamforest.embedded import backup, data, demo, evidence, model, replay
 from streamforest.ml import features
 from streamforest.ml.forest import Forest
 from streamforest.ml.window_stream import WindowStream
 from streamforest.ml.windows import WindowSpec
+from streamforest.platform import checks
 from streamforest.streaming.state import Manifest
 from tests.demo_reports import demo_report
 from tests.homes import REPOSITORY
@@ -38,6 +40,7 @@ from tests.readings import SumScorer, events
 
 GUIDE = REPOSITORY / "docs" / "guide"
 DECISIONS = sorted((REPOSITORY / "docs" / "adr").glob("0*.md"))
+DRILLS = sorted((REPOSITORY / "tests" / "drills").glob("test_*.py"))
 FOLDERS = ("bench", "data", "model", "predictions")
 PAGES = [
     REPOSITORY / "README.md",
@@ -113,14 +116,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = read(page)
-    verbs = re.findall(r"(?m)^cmd_([a-z]+)\(\)", read(REPOSITORY / "control_env.sh"))
+    shell = read(REPOSITORY / "control_env.sh") + read(REPOSITORY / "docker" / "platform.sh")
+    verbs = [verb.replace("_", "-") for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", shell)]
 
     paths = re.findall(r"`((?:code|tests|docs|requirements)/[\w./-]+)`", text)
     objects = re.findall(r"`(streamforest(?:\.\w+)+)`", text)
 
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
     assert [name for name in objects if not resolves(name)] == []
-    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z]+)", text) if verb not in verbs] == []
+    assert [verb for verb in re.findall(r"\./control_env\.sh ([a-z-]+)", text) if verb not in verbs] == []
 
 
 def resolves(name: str) -> bool:
@@ -158,9 +162,11 @@ def test_the_readme_shows_the_table_of_evidence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", blocks("bash"))
 def test_commands_can_be_typed(block: str) -> None:
     parsers = {"job": cli.parser(), "bench": bench_parser(), "demo": demo._parser(), "data": data._parser()}
+    parsers |= {"model": model._parser(), "replay": replay._parser(), "restore": backup._restore_parser()}
+    parsers |= {"backup": backup._parser("backup", "")}
     targets = re.findall(r"(?m)^([a-z-]+):", read(REPOSITORY / "Makefile"))
 
-    for line in block.splitlines():
+    for line in block.replace("\\\n", "").splitlines():
         words = shlex.split(line.split(" | ")[0], comments=True)
         is_synopsis = any(word.startswith("[") for word in words)
         if words[:1] == ["./control_env.sh"] and words[1] in parsers and not is_synopsis:
@@ -242,15 +248,56 @@ def advance(times_ms: list[int]) -> contract.Advance:
 
 def test_settings_are_those_that_are_read() -> None:
     by_jobs = table(section("settings.md", "Read by the jobs"), "variable")
+    by_pages = table(section("settings.md", "Read by the web pages"), "variable")
     by_shell = table(section("settings.md", "Read by control_env.sh"), "variable")
     shell = read(REPOSITORY / "control_env.sh")
     described = re.findall(r"(?m)^ *\| ``(\w+)`` \| (.*?) \|$", settings.load.__doc__ or "")
 
-    assert set(quoted(by_jobs)) == set(re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings)))
+    assert set(quoted(by_jobs)) | set(quoted(by_pages)) == set(
+        re.findall(r'environ\.get\("(\w+)"', inspect.getsource(settings))
+    )
     assert set(quoted(by_shell)) == set(re.findall(r"\$\{([A-Z][A-Z_]+):-", shell))
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in by_jobs[: len(described)]] == [
         (name, re.sub(r"`| \(.*\)", "", default)) for name, default in described
     ]
+
+
+def test_settings_of_the_platform_are_those_of_its_files() -> None:
+    files = [REPOSITORY / "docker-compose.yml", *(REPOSITORY / "docker").glob("*.yml")]
+    shell = "".join(read(path) for path in (REPOSITORY / "docker").glob("*.sh"))
+    defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", "".join(map(read, files))))
+    asked = set(re.findall(r"setting ([A-Z_]+)\b", shell))
+    secrets = set(re.findall(r"(?m)^(\w+) (?:hex|hex64|fernet|word|cluster) ", shell))
+
+    rows = table(section("platform.md", "Settings"), "setting")
+
+    documented = set(quoted(rows))
+    assert set(defaults) <= documented
+    assert asked - secrets - {"SPARK_WORKER_HOST"} <= documented
+    for row in rows:
+        (name, *_), default = quoted([row]), row[1].strip("`")
+        assert defaults.get(name, default) in (default, ""), name
+
+
+def test_services_checks_and_ports_of_the_platform_are_these() -> None:
+    compose = yaml.safe_load(read(REPOSITORY / "docker-compose.yml"))["services"]
+    page = read(GUIDE / "platform.md")
+    published = [port for row in table(page, "port") for port in row[0].split(", ")]
+
+    assert set(quoted(table(page, "service"))) == set(compose) - {"smoke"}
+    assert quoted(table(page, "check")) == list(checks.FULL)
+    opened = re.findall(r"ADDRESS\}:([\d-]+):", read(REPOSITORY / "docker" / "machines.yml"))
+    assert set(opened) <= set(published)
+
+
+def test_settings_of_airflow_are_those_that_are_read() -> None:
+    source = read(REPOSITORY / "airflow" / "dags" / "streamforest_dags" / "settings.py")
+    described = re.findall(r"(?m)^ *\| ``(\w+)`` \| ``(.*?)`` \|$", source)
+
+    rows = table(section("airflow.md", "Cores"), "variable")
+
+    assert {name for name, _ in described} == set(re.findall(r'environ\.get\(\s*"(\w+)"', source))
+    assert [(row[0].strip("`"), row[1].strip("`")) for row in rows] == described
 
 
 def test_windows_gate_and_features_have_these_numbers() -> None:
@@ -334,6 +381,30 @@ def test_lines_to_look_up_are_lines_of_the_code() -> None:
     assert [line for line in lines if line not in code] == []
 
 
+def test_the_drills_are_these_and_all_of_them_held() -> None:
+    page = read(REPOSITORY / "docs" / "drills.md")
+    tests = [name for path in DRILLS for name in re.findall(r"(?m)^def (test_\w+)", read(path))]
+
+    rows = table(page, "drill")
+
+    assert rows
+    assert {row[0].partition("[")[0] for row in rows} <= set(tests)
+    assert {row[-1] for row in rows} == {"yes"}
+    assert {row[4] for row in rows} == {row[5] for row in rows} == {row[6] for row in rows} == {"0"}
+
+
+def test_every_drill_names_its_protection() -> None:
+    undocumented = [
+        each.name
+        for path in DRILLS
+        for each in ast.parse(read(path)).body
+        if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
+        if not (ast.get_docstring(each) or "").startswith("Protection: ")
+    ]
+
+    assert undocumented == []
+
+
 def test_the_benchmarks_are_these() -> None:
     assert quoted(table(section("development.md", "Benchmarks"), "name")) == list(BENCHES)
 
@@ -363,6 +434,7 @@ def publish_tiny_model(folder: Path) -> None:
     (folder / "stage" / "data").mkdir(parents=True)
     pq.write_table(pa.table({"treeID": [0] * len(tree), "nodeData": tree}), folder / "stage" / "data" / "part.parquet")
     description = {
+        "version": "1",
         "classes": ["Sitting", "Walking"],
         "limit": 20.0,
         "spec": {field.name: field.default for field in fields(WindowSpec)},
@@ -395,5 +467,6 @@ def test_every_page_is_listed() -> None:
 
     assert [f"# {number}. {title}" for number, title, _ in decisions] == titles
     assert [name for _, _, name in decisions] == [page.name for page in DECISIONS]
-    assert [int(number) for number, _, _ in decisions] == list(range(1, len(DECISIONS) + 1))
+    numbers = [int(number) for number, _, _ in decisions]
+    assert numbers == sorted(set(numbers))
     assert {page.name for page in GUIDE.glob("*.md")} == set(re.findall(r"\(guide/([\w-]+\.md)\)", index))

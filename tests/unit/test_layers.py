@@ -25,10 +25,13 @@ LAYERS = {
     "ml": 2,
     "streaming": 3,
     "model": 2,
+    "store": 2,
     "applications": 4,
     "jobs": 5,
     "cli": 6,
-    "embedded": 7,
+    "web": 7,
+    "embedded": 8,
+    "platform": 8,
 }
 """A module may import from its own layer and those below. Jobs take applications as arguments and import none."""
 

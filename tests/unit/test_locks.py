@@ -11,7 +11,8 @@ from streamforest import jars
 from streamforest.embedded.doctor import read_pins
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+AIRFLOW = ROOT / "airflow" / "requirements.lock"
+LOCKS = [*sorted((ROOT / "requirements").glob("*.lock")), AIRFLOW]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -19,9 +20,8 @@ def pins(name: str) -> list[Requirement]:
     return read_pins(ROOT / "requirements" / f"{name}.lock")
 
 
-def unsatisfied(wanted: list[str], name: str) -> list[str]:
+def unsatisfied(wanted: list[str], locked: list[Requirement]) -> list[str]:
     """What is asked for and not pinned to a version that fits, whichever Python the pin is for."""
-    locked = pins(name)
     missing = []
     for text in wanted:
         asked = Requirement(text)
@@ -49,9 +49,17 @@ def test_every_pin_has_a_hash(lock: Path) -> None:
 def test_what_the_project_asks_for_is_locked() -> None:
     base, extras = PROJECT["dependencies"], PROJECT["optional-dependencies"]
 
-    assert unsatisfied(base, "base") == []
+    assert unsatisfied(base, pins("base")) == []
     for name, wanted in extras.items():
-        assert unsatisfied(base + wanted, name) == [], name
+        assert unsatisfied(base + wanted, pins(name)) == [], name
+
+
+def test_what_airflow_asks_for_is_locked() -> None:
+    lines = (AIRFLOW.parent / "requirements.in").read_text().splitlines()
+    wanted = [text for line in lines if (text := line.partition("#")[0].strip())]
+
+    assert wanted
+    assert unsatisfied(wanted, read_pins(AIRFLOW)) == []
 
 
 @pytest.mark.parametrize("name", PROJECT["optional-dependencies"])

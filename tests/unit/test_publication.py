@@ -24,9 +24,14 @@ def add(models: ModelFolder, version: str, pipeline: str = "statistics") -> Vers
     return models.add_candidate(version, write, describe)
 
 
+def judged(models: ModelFolder, version: str) -> Version:
+    verdict = {"passed": True, "metric": "macro_f1", "candidate": 0.9, "reasons": []}
+    return models.judged(add(models, version), verdict)
+
+
 def test_a_candidate_does_not_touch_the_champion(tmp_path: Path) -> None:
     models = ModelFolder(tmp_path)
-    models.promote(add(models, "1"), {"macro_f1": 0.8})
+    models.publish(judged(models, "1"))
 
     add(models, "2")
 
@@ -38,9 +43,9 @@ def test_a_candidate_does_not_touch_the_champion(tmp_path: Path) -> None:
 
 def test_promotion_swaps_the_published_path_and_says_what_it_is(tmp_path: Path) -> None:
     models = ModelFolder(tmp_path)
-    models.promote(add(models, "1"), {"macro_f1": 0.8})
+    models.publish(judged(models, "1"))
 
-    models.promote(add(models, "2"), {"macro_f1": 0.9})
+    models.publish(judged(models, "2"))
 
     created = json.loads((tmp_path / ".created").read_text())
     assert (created["version"], created["run_id"], created["metric"]) == ("2", "run2", {"macro_f1": 0.9})
@@ -89,7 +94,7 @@ def test_a_damaged_pointer_is_told(tmp_path: Path) -> None:
 
 def test_old_versions_go_but_those_that_a_pointer_names_stay(tmp_path: Path) -> None:
     models = ModelFolder(tmp_path)
-    champion = models.promote(add(models, "1"), {"macro_f1": 0.8})
+    champion = models.publish(judged(models, "1"))
     for number in range(2, 20):
         add(models, str(number))
 
@@ -97,3 +102,13 @@ def test_old_versions_go_but_those_that_a_pointer_names_stay(tmp_path: Path) -> 
     assert len(kept) == 11
     assert champion.version in kept
     assert models.find("2") is None
+
+
+def test_versions_to_go_back_to_are_kept(tmp_path: Path) -> None:
+    models = ModelFolder(tmp_path)
+    models.publish(judged(models, "2"), [judged(models, "1").version])
+    for number in range(3, 20):
+        add(models, str(number))
+
+    assert [one.version for one in models.versions()][:2] == ["1", "2"]
+    assert models.linked() == "2"

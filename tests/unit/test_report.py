@@ -119,7 +119,7 @@ def test_page_escapes_what_comes_from_outside(tmp_path: Path) -> None:
         "excerpt": minute([evil, "Walking"], key=evil),
         "revision": evil,
         "pipelines": {"statistics": Trained(**_trained(scored(3, passed=True, classes=classes)))},
-        "history": tmp_path / evil.replace("/", ""),
+        "history": [tmp_path / evil.replace("/", "")],
     }
     report = demo_report(tmp_path)
     report = replace(report, **changes, sample={**report.sample, "rows_refused": {evil: 1}})

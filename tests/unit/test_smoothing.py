@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamforest.ml import window_scoring
 from streamforest.ml.smoothing import decide, smooth
 
 
@@ -36,3 +40,20 @@ def test_no_rows() -> None:
 
 def test_a_tie_goes_to_the_first_class_whatever_the_last_bits_say() -> None:
     assert decide(np.array([[0.5, 0.5 + 1e-16, 0.0], [0.2, 0.3, 0.5]])).tolist() == [0, 2]
+
+
+def test_a_probability_that_is_no_number_gives_no_class() -> None:
+    probabilities = [[0.2, 0.8], [math.nan, math.nan], [0.9, 0.1]]
+    group = pa.table(
+        {
+            "event": [0, 0, 1],
+            "timestamp": [1000, 2000, 9000],
+            "position": [0, 20, 0],
+            "probabilities": pa.array(probabilities, pa.list_(pa.float64())),
+        }
+    )
+
+    found = window_scoring._Smoothing(["Sitting", "Walking"], 20, 15).run(group)
+
+    assert found.column("predicted").to_pylist() == ["Walking", None, "Sitting"]
+    assert found.column("smoothed").to_pylist() == ["Walking", None, "Sitting"]

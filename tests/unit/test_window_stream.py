@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from streamforest.ml.window_stream import WindowStream
 from tests.readings import SumScorer, events
 
 STEADY, IRREGULAR = (50, 50, 50, 51, 49), (50, 50, 50, 60, 40, 0, 300, 700, 5000)
+CLASSES = ("Jogging", "Sitting", "Walking", "Stairs")
 ORDER = [("userId", "ascending"), ("timestamp", "ascending")]
 
 
@@ -155,9 +159,75 @@ def test_values_beyond_the_limit_count_as_the_limit() -> None:
     assert predict(wild, []).equals(predict(capped, []))
 
 
+def swapped(pieces: Sequence[tuple[SumScorer, pa.Table]]) -> pa.Table:
+    """Predictions of pieces of a stream, each by a version of its own, which column ``version`` names."""
+    state, found = None, []
+    for scorer, piece in pieces:
+        result = WindowStream(scorer).advance(state, piece, lateness_ms=0, final=False)  # type: ignore[arg-type]
+        state = result.state
+        versions = pa.repeat(pa.scalar(scorer.version), result.predictions.num_rows)
+        found.append(result.predictions.append_column("version", versions))
+    return pa.concat_tables(found).drop_columns(["arrived_ms"]).sort_by(ORDER)
+
+
+@settings(max_examples=60)
+@given(streams(), st.lists(st.sampled_from(["1", "2", "3"]), min_size=13, max_size=13))
+def test_across_swaps_each_prediction_is_that_of_its_own_version(
+    stream: tuple[pa.Table, list[int], int], versions: list[str]
+) -> None:
+    table, cuts, _ = stream
+    bounds = [0, *cuts, table.num_rows]
+    pieces = [table.slice(start, end - start) for start, end in itertools.pairwise(bounds)]
+    scorers = [SumScorer(version=version, classes=CLASSES[: 1 + int(version)]) for version in versions]
+    mixed = swapped(list(zip(scorers, pieces, strict=False)))
+
+    # The same by another way: every user alone, and a version's turn from its first window on to the next one's.
+    by_version = {scorer.version: scorer for scorer in scorers}
+    for user in set(mixed.column("userId").to_pylist()):
+        predicted = mixed.filter(pc.equal(mixed.column("userId"), user))
+        alone = table.filter(pc.equal(table.column("userId"), user))
+        times_ms, named = (predicted.column(name).to_pylist() for name in ("timestamp", "version"))
+        turns = dict(zip(times_ms, named, strict=True))
+        assert swapped(turn_by_turn(alone, turns, by_version)).equals(predicted)
+
+
+def turn_by_turn(
+    readings: pa.Table, turns: dict[int, str], scorers: dict[str, SumScorer]
+) -> list[tuple[SumScorer, pa.Table]]:
+    """A user's readings one by one, each with the version of the first window that ends at it or before."""
+    times_ms, pieces = sorted(turns), []
+    for row in range(readings.num_rows):
+        reading = readings.slice(row, 1)
+        due = [time_ms for time_ms in times_ms if time_ms <= reading.column("timestamp")[0].as_py()]
+        version = turns[due[-1]] if due else next(iter(scorers))
+        pieces.append((scorers[version], reading))
+    return pieces
+
+
+def test_the_smoothing_starts_anew_with_another_version() -> None:
+    table = walk(400)
+    new = SumScorer(version="2")
+
+    found = swapped([(SumScorer(), table.slice(0, 200)), (new, table.slice(200))])
+
+    alone = predict(table, [], scorer=replace(new, smoothing_windows=1))
+    at = found.column("version").to_pylist().index("2")
+    assert found.slice(at, 1).drop_columns(["version"]).equals(alone.slice(at, 1))
+
+
+def test_a_version_that_comes_back_finds_what_it_said_of_a_user_who_was_silent_meanwhile() -> None:
+    table, other = walk(400), walk(200, user=8)
+    pieces = [(SumScorer(), table.slice(0, 250)), (SumScorer(version="2"), other), (SumScorer(), table.slice(250))]
+
+    found = swapped(pieces)
+
+    one = found.filter(pc.equal(found.column("userId"), 7)).drop_columns(["version"])
+    assert one.equals(predict(table, []))
+
+
 def test_a_model_with_other_classes_goes_on_from_the_same_windows() -> None:
     table = walk(400)
-    old, new = SumScorer(), SumScorer(classes=("Jogging", "Walking"))
+    old, new = SumScorer(), SumScorer(classes=("Jogging", "Walking"), version="2")
     first = WindowStream(old).advance(None, table.slice(0, 200), lateness_ms=0, final=False)  # type: ignore[arg-type]
 
     second = WindowStream(new).advance(first.state, table.slice(200), lateness_ms=0, final=False)  # type: ignore[arg-type]

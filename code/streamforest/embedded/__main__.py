@@ -6,10 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 
 from streamforest import cli
-from streamforest.embedded import data, demo, job
+from streamforest.embedded import backup, data, demo, job, model, replay, serve
 from streamforest.errors import WrongUsage
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"demo": demo.main, "job": job.main, "data": data.main}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": demo.main,
+    "job": job.main,
+    "data": data.main,
+    "web": serve.main,
+    "model": model.main,
+    "replay": replay.main,
+    "backup": backup.main,
+    "restore": backup.restore_main,
+}
 
 
 def main(argv: Sequence[str]) -> int:

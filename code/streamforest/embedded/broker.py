@@ -1,7 +1,6 @@
 """A real Kafka on this machine: one KRaft node from its jars, on free loopback ports, its data in one folder.
 
-The broker never outlives the process that started it. A guard (a shell that reads a pipe whose other end only that
-process holds) sees the pipe close, however the process ended, and ends the broker.
+The broker never outlives the process that started it; see :class:`streamforest.embedded.guard.Guard`.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from streamforest import jars, java, settings
+from streamforest.embedded.guard import Guard
 from streamforest.errors import BadInput, StreamforestError, Unreachable
 from streamforest.files import remove, write_text
 from streamforest.settings import Settings
@@ -34,12 +34,6 @@ _ONE_CHECK_S = 2.0
 _PAUSE_S = 0.05
 # Replayed readings carry their own old times, so nothing may be deleted, rolled or refused because of a time.
 _FOR_EVER = 9_223_372_036_854_775_807
-_GUARD = """
-cat >/dev/null
-kill -TERM "$1" 2>/dev/null || exit 0
-for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; kill -0 "$1" 2>/dev/null || exit 0; done
-kill -KILL "$1"
-"""
 
 
 class BusyFolder(BadInput):
@@ -49,15 +43,18 @@ class BusyFolder(BadInput):
 class Broker:
     """Kafka with its data in ``log_dir``, from entering the context to leaving it.
 
-    A new folder is formatted; an old one keeps its cluster and its records, while the port may differ at each start.
+    A new folder is formatted; an old one keeps its cluster and its records, while the port may differ at each start
+    unless ``port`` names one.
     """
 
-    def __init__(self, log_dir: Path, given: Settings | None = None, *, heap_mb: int = 256) -> None:
+    def __init__(
+        self, log_dir: Path, given: Settings | None = None, *, heap_mb: int = 256, port: int | None = None
+    ) -> None:
         self._folder = log_dir.expanduser().resolve()
         self._settings = given or settings.load()
-        self._heap_mb = heap_mb
+        self._heap_mb, self._fixed_port = heap_mb, port
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self._lock: IO[str] | None = None
         self._port = 0
 
@@ -116,10 +113,7 @@ class Broker:
                 self._process.wait()
             remove(_state_file(self._folder))
         if self._guard:
-            self._guard.kill()
-            if self._guard.stdin:
-                self._guard.stdin.close()
-            self._guard.wait()
+            self._guard.dismiss()
         if self._lock:
             self._lock.close()
         self._process = self._guard = self._lock = None
@@ -138,7 +132,8 @@ class Broker:
         command += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX"]
         # One list of 300 settings a start would hide what matters in the log.
         command += ["-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn"]
-        self._port, controller_port = _free_ports()
+        free_port, controller_port = _free_ports()
+        self._port = self._fixed_port or free_port
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_name("broker.log.1"))
         data = self._folder / "data"
@@ -156,14 +151,7 @@ class Broker:
                 start_new_session=True,
                 pass_fds=(lock.fileno(),),
             )
-        # Its output goes nowhere, so that nobody who reads ours waits for the guard to end.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = Guard(self._process.pid)
 
     def _format(self, command: list[str], data: Path, controller_port: int) -> None:
         """Make the storage of a new cluster aside, so that an interrupted start leaves no half of one."""
@@ -222,6 +210,23 @@ def attach_or_start(log_dir: Path, given: Settings | None = None) -> Iterator[st
         return
     with broker:
         yield broker.bootstrap_servers
+
+
+@contextlib.contextmanager
+def held(log_dir: Path) -> Iterator[None]:
+    """Keep a broker from starting in ``log_dir`` while the block runs; nothing happens where there is no folder.
+
+    Raises:
+        BusyFolder: one works there.
+    """
+    if not log_dir.is_dir():
+        yield
+        return
+    lock = _acquire(log_dir.expanduser().resolve())
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 def running(log_dir: Path) -> str | None:

@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -16,17 +17,19 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from streamforest import application as contract
 from streamforest import cli, jars, session, settings
-from streamforest.application import Application, places
-from streamforest.embedded import comparison, data, evidence, excerpt, kafka, report
+from streamforest.application import Answering, Application, places
+from streamforest.embedded import asked, comparison, data, evidence, excerpt, kafka, report
 from streamforest.embedded.broker import running
 from streamforest.embedded.evidence import DemoReport, Trained
 from streamforest.embedded.job import PROG, HomeKafka
 from streamforest.errors import BadInput, StreamforestError, WrongUsage
-from streamforest.jobs.context import Report
+from streamforest.jobs import answers
+from streamforest.jobs.context import Context, Report
 from streamforest.model.publication import now
 from streamforest.model.tracking import revision
 from streamforest.progress import say
 from streamforest.settings import Settings
+from streamforest.streaming.answering import slots
 from streamforest.streaming.predictor import RECORD_PREFIX
 
 PAGE = "report.html"
@@ -98,7 +101,8 @@ class Demo:
         with self._spark() as spark:
             reports = self._history(spark)
             with HomeKafka(shared=False) as own:
-                streamed = self._stream(spark, own)
+                answers_requests = isinstance(self._application.predict, Answering)
+                streamed = self._asked(spark, own) if answers_requests else self._stream(spark, own)
         found = self._found(reports | streamed, started)
         self._announced(f"page {PAGE}", lambda: report.write(found, self._places.predictions / PAGE))
         return found
@@ -128,6 +132,37 @@ class Demo:
         messages = kafka.messages(servers, list(self._application.topics.all()))
         return {"produce": produce, "consume": consume, "batch": batch, "comparison": compared, "messages": messages}
 
+    def _asked(self, spark: SparkSession, own: HomeKafka) -> dict[str, Any]:
+        """Requests through Kafka to answers in real time, the same by the batch path, and both compared."""
+        application = self._application
+        servers = self._announced("Kafka", lambda: self._kafka(own))
+        given = replace(self._settings, bootstrap_servers=servers)
+        context = Context(application=application, settings=given, name="consume", streams=True, given_spark=spark)
+        options = cli.parser(PROG).parse_args(["consume", application.name, "--reset"])
+        with answers.running(context, servers, options) as (answerer, tally), contextlib.ExitStack() as stream:
+            self._announced("consume, in real time", lambda: stream.enter_context(asked.answering(answerer)))
+            to = ["--again", "--rate", str(asked.RATE), "--bootstrap-servers", servers]
+            produce = self._job(spark, "produce", *to)
+            asked.await_answers(tally, produce["rows"])
+        batch = self._job(spark, "consume", "--batch", str(self._places.real_time))
+
+        def compare() -> comparison.Comparison:
+            compared = comparison.compare(
+                asked.answers(spark, servers, application),
+                asked.batch(spark, self._places.predictions / "batch", application),
+                [application.key],
+            )
+            say(str(compared))
+            return compared
+
+        return {
+            "produce": produce,
+            "consume": answers.report(answerer, tally),
+            "batch": batch,
+            "comparison": self._announced("stream against batch", compare),
+            "messages": kafka.messages(servers, list(application.topics.all())),
+        }
+
     def _data(self) -> None:
         given, options = self._settings, self._options
         data.ensure(self._application, given, way="generate" if options.generate else None, seed=options.seed)
@@ -140,7 +175,8 @@ class Demo:
 
         def start() -> SparkSession:
             connector = jars.ensure(jars.CONNECTOR, self._settings.jars, java_home=self._settings.java_home)
-            return session.build(self._settings, f"demo {self._application.name}", jars=connector)
+            held = slots(self._application)
+            return session.build(self._settings, f"demo {self._application.name}", jars=connector, held=held)
 
         spark = self._announced("Spark", start)
         try:

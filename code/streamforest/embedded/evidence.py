@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streamforest.application import Application
+from streamforest.application import Answering, Application
 from streamforest.embedded.comparison import Comparison
 from streamforest.embedded.excerpt import Excerpt
 from streamforest.jobs.context import Report
@@ -52,6 +52,11 @@ class DemoReport:
     """When, ISO 8601."""
     revision: str
     """Of the code."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the application answers single requests."""
+        return isinstance(self.application.predict, Answering)
 
     @property
     def synthetic(self) -> bool:
@@ -171,10 +176,16 @@ def _stream(report: DemoReport) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "predictions", f"{consume['predictions']:,} by model version {', '.join(consume['versions'])}{mark}"
-    yield "refused", f"{counted(consume['refused'])}, of which late: {consume['refused'].get('late', 0):,}"
+    if report.answers:
+        yield "refused", counted(consume["refused"])
+    else:
+        yield "refused", f"{counted(consume['refused'])}, of which late: {consume['refused'].get('late', 0):,}"
     yield "duplicates", f"{consume['duplicates']:,}"
     yield "stream = batch", f"{'yes' if report.comparison.holds else 'NO'}: {report.comparison}"
-    yield "latency", f"{latency(consume['latency_ms'])}; a backlog, so its waiting is in it"
+    if report.answers:
+        yield "latency", f"{prompt(consume['latency_ms'])}, from a request in Kafka to its answer in Kafka"
+    else:
+        yield "latency", f"{latency(consume['latency_ms'])}; a backlog, so its waiting is in it"
 
 
 def latency(quantiles: Mapping[str, float | None]) -> str:
@@ -184,10 +195,19 @@ def latency(quantiles: Mapping[str, float | None]) -> str:
     return f"p50 {quantiles['p50'] / 1000:.1f} s, p95 {quantiles['p95'] / 1000:.1f} s"
 
 
+def prompt(quantiles: Mapping[str, float | None]) -> str:
+    """p50 and p95 of answers in real time, in ms."""
+    if quantiles["p50"] is None or quantiles["p95"] is None:
+        return "none measured"
+    return f"p50 {quantiles['p50']:.0f} ms, p95 {quantiles['p95']:.0f} ms"
+
+
 def _run(report: DemoReport) -> Iterator[tuple[str, str]]:
     elsewhere = f" --home {report.home}" if report.elsewhere else ""
     yield "seconds", f"{report.seconds:.0f}"
     yield "the page", str(report.predictions / "report.html")
-    yield "predictions", str(report.predictions / "pred_batch_*")
-    yield "the model", str(report.home / "model")
+    yield "predictions", str(report.predictions / ("batch" if report.answers else "pred_batch_*"))
+    yield "the model", str(report.home / "model" / report.application.prefix)
+    if report.answers:
+        yield "the pages", f"./control_env.sh web{elsewhere}"
     yield "MLflow's page", f"./control_env.sh mlflow{elsewhere}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
@@ -15,9 +16,12 @@ from streamforest import files
 from streamforest.application import Answering, Prediction
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
+from streamforest.jobs import answers
 from streamforest.jobs.context import Context, Job, Report
+from streamforest.model import lifecycle
 from streamforest.progress import Progress, say
-from streamforest.streaming import topics
+from streamforest.streaming import metrics, recorded, topics
+from streamforest.streaming.answering import INTERVAL_S, LEAST_INTERVAL_S
 from streamforest.streaming.predictor import RECORD_PREFIX, Predictor
 from streamforest.streaming.source import read_stream
 from streamforest.streaming.state import Checkpoint, Manifest
@@ -38,7 +42,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-records", type=int, default=_MAX_RECORDS, metavar="N", help=f"in a micro-batch (default: {_MAX_RECORDS})"
     )
+    parser.add_argument(
+        "--interval",
+        type=int,
+        default=INTERVAL_S,
+        metavar="S",
+        help=f"of applications that answer requests: seconds between commits of offsets (default: {INTERVAL_S})",
+    )
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there while it runs")
     parser.add_argument("--batch", type=Path, metavar="PATH", help="predict events in these files, without Kafka")
+    parser.add_argument(
+        "--as-recorded", action="store_true", help="with --batch: each prediction by the version that the record names"
+    )
     parser.add_argument("--reset", action="store_true", help="remove the record and its checkpoint, and start anew")
 
 
@@ -48,12 +63,18 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage(f"--lateness {options.lateness} is not a time", "give seconds, 0 or more")
     if options.max_records < 1:
         raise WrongUsage(f"--max-records {options.max_records} is not a number of records", "give 1 or more")
-    if options.batch:
-        return _batch(context, options.batch)
+    if options.interval < LEAST_INTERVAL_S:
+        raise WrongUsage(f"--interval {options.interval} is too short", f"give {LEAST_INTERVAL_S} seconds or more")
+    if options.as_recorded and not options.batch:
+        raise WrongUsage("--as-recorded goes with --batch", "say which files: --batch PATH")
     predict = context.application.predict
-    if isinstance(predict, Answering):
-        raise WrongUsage(f"{context.application.name} answers requests", "give --batch PATH")
-    return _stream(context, predict, options)
+    if options.as_recorded and isinstance(predict, Answering):
+        raise WrongUsage(
+            f"application {context.application.name} keeps no record of folders", "leave --as-recorded out"
+        )
+    if options.batch:
+        return _batch(context, options.batch, options.as_recorded)
+    return answers.run(context, options) if isinstance(predict, Answering) else _stream(context, predict, options)
 
 
 def _stream(context: Context, predict: Prediction, options: argparse.Namespace) -> Report:
@@ -72,7 +93,8 @@ def _stream(context: Context, predict: Prediction, options: argparse.Namespace) 
     writer = writer.option("checkpointLocation", str(checkpoint.query))
     if options.available_now:
         writer = writer.trigger(availableNow=True)
-    _watch(writer.start(), predictor, options)
+    with metrics.served(options.metrics, predictor, checkpoint, application.name) as figures:
+        _watch(writer.start(), predictor, options, figures)
     if options.available_now:
         predictor.flush(context.spark)
     return {
@@ -102,6 +124,7 @@ def _open(checkpoint: Checkpoint, predictions: Path, cluster: str, shards: int, 
         found = checkpoint.read()
         if found.cluster_id != cluster:
             raise BadInput(f"the record in {predictions} is of another Kafka cluster ({found.cluster_id})", cure)
+        checkpoint.check_query(found)
         return
     elif record:
         raise BadInput(f"{predictions} holds {record[0].name} but no checkpoint", cure)
@@ -109,7 +132,9 @@ def _open(checkpoint: Checkpoint, predictions: Path, cluster: str, shards: int, 
     checkpoint.commit(Manifest(cluster_id=cluster, shards=shards))
 
 
-def _watch(query: StreamingQuery, predictor: Predictor, options: argparse.Namespace) -> None:
+def _watch(
+    query: StreamingQuery, predictor: Predictor, options: argparse.Namespace, figures: metrics.StreamMetrics
+) -> None:
     """Return when the query ended by itself or a limit is reached; a micro-batch under way is finished first."""
     started = time.monotonic()
     try:
@@ -117,6 +142,7 @@ def _watch(query: StreamingQuery, predictor: Predictor, options: argparse.Namesp
             while query.isActive and not _reached(predictor, options, started):
                 query.awaitTermination(_POLL_S)  # type: ignore[arg-type]  # takes fractions
                 progress.to(predictor.totals["rows"])
+                figures.watch(query)
             if query.isActive:
                 _stop(query)
             query.awaitTermination()
@@ -137,7 +163,7 @@ def _stop(query: StreamingQuery) -> None:
     query.stop()
 
 
-def _batch(context: Context, path: Path) -> Report:
+def _batch(context: Context, path: Path, as_recorded: bool) -> Report:
     application, places = context.application, context.places
     source = path if path.is_absolute() else context.settings.home / path
     if not source.exists():
@@ -145,23 +171,29 @@ def _batch(context: Context, path: Path) -> Report:
     champion = context.models.require_champion()
     context.models.verify(champion)
     files.require_writable(places.predictions)
-    spark = context.spark
-    model = context.models.load(champion)
     events = _events(context, source)
-    names = application.schemas.prediction.names
-    predictions = application.predict.batch(model, events).withColumn("modelVersion", F.lit(champion.version))
+    turns: dict[str, DataFrame | None] = {champion.version: None}
+    if as_recorded:
+        turns = {**recorded.turns(application, places.predictions, events, champion.version)}
     target = places.predictions / "batch"
-    say(f"predicting {source} with model version {champion.version}")
     with files.aside(target) as folder:
-        predictions.select(*names).write.parquet(str(folder))
-    rows, written = events.count(), spark.read.parquet(str(target)).count()
+        for name, spans in turns.items():
+            version = champion if name == champion.version else lifecycle.require(context.models, name)
+            say(f"predicting {source} with model version {name}")
+            model = replace(context.models.load(version), spans=spans)
+            recorded.predict(application, model, events).write.mode("append").parquet(str(folder))
+    saved = context.spark.read.parquet(str(target))
+    predict = application.predict
+    if isinstance(predict, Answering) and predict.day:
+        say(f"kept in the store: predictions of {answers.keep(context, saved, predict.day):,} days")
+    rows, written = events.count(), saved.count()
     return {
         "rows": rows,
         "refused": {},
         "predictions": written,
         "batches": 1,
         "latency_ms": {"p50": None, "p95": None, "p99": None},
-        "versions": [champion.version],
+        "versions": list(turns),
         "path": str(target),
     }
 

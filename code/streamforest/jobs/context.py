@@ -18,6 +18,7 @@ from streamforest.jars import CONNECTOR, ensure
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
 from streamforest.settings import Settings
+from streamforest.streaming.answering import slots
 
 Report = Mapping[str, Any]
 
@@ -44,7 +45,9 @@ class Context:
         if self.given_spark is not None:
             return self.given_spark
         jars = ensure(CONNECTOR, self.settings.jars) if self.streams else []
-        return session.build(self.settings, f"{self.name} {self.application.name}", jars=jars)
+        name = f"{self.name} {self.application.name}"
+        held = slots(self.application) if self.streams else 0
+        return session.build(self.settings, name, jars=jars, streams=self.streams, held=held)
 
     @cached_property
     def places(self) -> Places:
@@ -107,15 +110,16 @@ class Context:
         Raises:
             BadInput: there is none, or it is empty.
         """
+        brings = f"./control_env.sh data {self.application.name}"
         for suffix in ("", ".xz", ".gz"):
             path = self.places.data / f"{name}{suffix}"
             if path.is_file():
                 if path.stat().st_size == 0:
-                    raise BadInput(f"{path} is empty", "put the real file there or make one: ./control_env.sh data")
+                    raise BadInput(f"{path} is empty", f"put the real file there or make one: {brings}")
                 return path
         raise BadInput(
             f"there is no {name} (nor .xz, .gz) in {self.places.data}",
-            "put it there, or fetch or make it: ./control_env.sh data",
+            f"put it there, or fetch or make it: {brings}",
         )
 
 

@@ -15,6 +15,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=float, default=0.0, metavar="X", help="1: the recording's own pace; 0 (default): at once"
     )
+    parser.add_argument(
+        "--clock",
+        choices=("recorded", "now"),
+        default="recorded",
+        metavar="WHOSE",
+        help="whose times events bear: recorded (default) or now",
+    )
+    parser.add_argument("--rate", type=float, default=0.0, metavar="N", help="so many a second, whatever their times")
     parser.add_argument("--again", action="store_true", help="send also what was sent to this Kafka before")
 
 
@@ -23,6 +31,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     application, folder = context.application, context.places.real_time
     if options.speed < 0:
         raise WrongUsage(f"--speed {options.speed} is not a pace", "give 0 (at once), 1 (the recording's own) or more")
+    if options.rate < 0 or (options.rate and options.speed):
+        raise WrongUsage("--rate is a number of events a second, and excludes --speed", "give one of the two")
     if not any(folder.glob("*.parquet")):
         raise BadInput(f"there is nothing to send in {folder}", f"run the job sample {application.name} first")
     servers = context.bootstrap_servers
@@ -36,6 +46,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         checkpoint=checkpoint,
         speed=options.speed,
         again=options.again,
+        now=options.clock == "now",
+        rate=options.rate,
     )
     return {
         "topic": application.topics.events,

@@ -8,9 +8,12 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from streamforest import files
+from streamforest.errors import BadInput, StreamforestError
+from streamforest.failures import explain
 from streamforest.jobs.context import Context, Job, Report
 from streamforest.ml.evaluation import Evaluation, add, evaluate_slices, report
-from streamforest.model.gate import judge
+from streamforest.model import lifecycle
+from streamforest.model.gate import judge, refuse
 from streamforest.model.publication import Version
 from streamforest.progress import say
 
@@ -29,16 +32,18 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     files.require_writable(context.places.model)
     rows = context.partitioned(context.places.testing)
     with context.tracker.run(run_id=candidate.run_id) as run_id:
+        lifecycle.verify(models, context.tracker, candidate)
         say(f"scoring version {candidate.version} (pipeline {name})")
-        slices = _score(context, candidate, rows)
+        slices = _candidate(context, candidate, rows)
         evaluations = add(slices.values())
         metrics = report(evaluations, slices if application.slice else {})
-        champion = _champion(context, candidate, rows)
-        verdict = judge(application.gate, metrics, champion)
+        champion, theirs = _champion(context, candidate, rows)
+        verdict = judge(application.gate, evaluations, theirs, lacking=_lacking(candidate, champion))
         context.tracker.log_evaluation(evaluations, metrics)
-        context.tracker.validated(candidate.version, verdict)
+        context.tracker.judged(candidate.version, verdict)
+        tested = models.judged(candidate, verdict)
     if verdict["passed"]:
-        models.promote(candidate, {application.gate.metric: verdict["candidate"]})
+        lifecycle.promote(models, context.tracker, tested)
     say(f"version {candidate.version} is {'published' if verdict['passed'] else 'refused: ' + _because(verdict)}")
     return {
         "pipeline": name,
@@ -57,21 +62,54 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     }
 
 
+def _candidate(context: Context, candidate: Version, rows: DataFrame) -> dict[str, dict[str, Evaluation]]:
+    """Evaluations of the candidate.
+
+    Raises:
+        BadInput: it cannot be loaded or run, and is refused for that.
+    """
+    try:
+        return _score(context, candidate, rows)
+    except Exception as error:
+        found = explain(error)
+        # A full disk or a service that is gone says nothing about the model.
+        if not isinstance(error, BadInput) and type(found) is not StreamforestError:
+            raise
+        verdict = refuse(context.application.gate, f"it cannot be scored: {found}")
+        context.tracker.judged(candidate.version, verdict)
+        context.models.judged(candidate, verdict)
+        raise BadInput(f"model version {candidate.version} cannot be scored ({found})", "train again") from error
+
+
 def _score(context: Context, version: Version, rows: DataFrame) -> dict[str, dict[str, Evaluation]]:
     """Evaluations by the slice's value; under one empty name where the application has no slices."""
     application = context.application
     scored = application.score(context.models.load(version), rows)
     columns = [*application.variants, *application.baselines]
-    return evaluate_slices(scored, columns, application.slice)
+    return evaluate_slices(scored, columns, application.slice, application.resample_by)
 
 
-def _champion(context: Context, candidate: Version, rows: DataFrame) -> dict[str, Any] | None:
-    """The present champion's metrics on the same rows; None where there is none, or it is the candidate itself."""
+def _champion(
+    context: Context, candidate: Version, rows: DataFrame
+) -> tuple[Version, dict[str, Evaluation]] | tuple[None, None]:
+    """The present champion and its evaluations; None where there is none, or it is the candidate itself.
+
+    A champion whose files are damaged is left out: it must not keep the next one from taking its place.
+    """
     champion = context.models.champion()
     if champion is None or champion.version == candidate.version:
-        return None
+        return None, None
     say(f"scoring the champion, version {champion.version} (pipeline {champion.pipeline})")
-    return report(add(_score(context, champion, rows).values()))
+    try:
+        return champion, add(_score(context, champion, rows).values())
+    except BadInput as error:
+        say(f"the champion is left out of the comparison: {error}")
+        return None, None
+
+
+def _lacking(candidate: Version, champion: Version | None) -> list[str]:
+    """Classes that the champion was taught and the candidate was not."""
+    return sorted(set(champion.classes) - set(candidate.classes)) if champion else []
 
 
 def _unseen(candidate: Version, evaluation: Evaluation) -> list[str]:

@@ -57,11 +57,13 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         files.remove(staging)
 
         def write(folder: Path) -> None:
-            fitted.write().overwrite().save(str(folder))
+            # Saving costs seconds, a small Spark job a stage: what MLflow has is saved already.
+            context.tracker.fetch_model(version, folder)
             if isinstance(application.predict, Prediction):
                 application.predict.export(TrainedModel(pipeline=fitted, serving=serving, version=version), folder)
 
         def describe(checksum: str) -> Version:
+            context.tracker.set_checksum(version, checksum)
             return Version(
                 version=version,
                 pipeline=name,

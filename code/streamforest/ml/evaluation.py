@@ -7,7 +7,7 @@ F1 of all classes that the tested rows hold. A quotient without denominator is 0
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 Counts = npt.NDArray[np.int64]
+
+NO_CLASS = "(none)"
+"""Stands for the prediction of a model that gave none."""
+_SLICE, _UNIT = "_slice", "_unit"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Evaluation:
     """Sorted names of all classes labelled or predicted."""
     confusion: Counts
     """Shape (classes, classes): rows are labels, columns predictions."""
+    parts: Mapping[Any, Counts] = field(default_factory=dict)
+    """The same for the rows of each unit, such as a user; empty where the rows name none."""
 
     @property
     def rows(self) -> int:
@@ -63,38 +69,51 @@ class Evaluation:
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
 
 
-def evaluate(scored: DataFrame, variants: Sequence[str] = ()) -> dict[str, Evaluation]:
+def evaluate(scored: DataFrame, variants: Sequence[str] = (), by: str = "") -> dict[str, Evaluation]:
     """Evaluations by column: ``predicted`` and each of ``variants``, against ``label``, in one pass.
 
-    Rows with a null label are not counted.
+    Rows with a null label are not counted. A null prediction counts as :data:`NO_CLASS`. ``by`` names the column of
+    the units whose parts are kept; a column that the rows lack gives none.
     """
     columns = ["predicted", *variants]
-    return _by_column(_counted(scored, columns), columns)
+    return _by_column(_counted(scored, columns, "", by), columns)
 
 
-def evaluate_slices(scored: DataFrame, variants: Sequence[str], by: str) -> dict[str, dict[str, Evaluation]]:
-    """The same for the rows of each value of the column ``by``, in the values' order; an empty ``by`` is one slice."""
+def evaluate_slices(
+    scored: DataFrame, variants: Sequence[str], slice_: str, by: str = ""
+) -> dict[str, dict[str, Evaluation]]:
+    """The same for the rows of each value of ``slice_``, in the values' order; an empty name is one slice."""
     columns = ["predicted", *variants]
-    parts: dict[str, list[Row]] = {}
-    for row in _counted(scored, [*columns, by] if by else columns):
-        parts.setdefault(str(row[by]) if by else "", []).append(row)
-    return {value: _by_column(parts[value], columns) for value in sorted(parts)}
+    slices: dict[str, list[Row]] = {}
+    for row in _counted(scored, columns, slice_, by):
+        slices.setdefault(row[_SLICE], []).append(row)
+    return {value: _by_column(slices[value], columns) for value in sorted(slices)}
 
 
-def _counted(scored: DataFrame, columns: Sequence[str]) -> list[Row]:
-    return scored.where(F.col("label").isNotNull()).groupBy("label", *columns).count().collect()
+def _counted(scored: DataFrame, columns: Sequence[str], slice_: str, by: str) -> list[Row]:
+    value = F.col(slice_).cast("string") if slice_ else F.lit("")
+    unit = F.col(by) if by in scored.columns else F.lit(None)
+    named = [F.coalesce(F.col(column), F.lit(NO_CLASS)).alias(column) for column in columns]
+    rows = scored.where(F.col("label").isNotNull()).select(value.alias(_SLICE), unit.alias(_UNIT), "label", *named)
+    return rows.groupBy(_SLICE, _UNIT, "label", *columns).count().collect()
 
 
 def _by_column(counted: Sequence[Row], columns: Sequence[str]) -> dict[str, Evaluation]:
-    result = {}
-    for column in columns:
-        classes = tuple(sorted({row["label"] for row in counted} | {row[column] for row in counted}))
-        position = {name: index for index, name in enumerate(classes)}
-        confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        for row in counted:
-            confusion[position[row["label"]], position[row[column]]] += row["count"]
-        result[column] = Evaluation(classes, confusion)
-    return result
+    return {column: _evaluation(counted, column) for column in columns}
+
+
+def _evaluation(counted: Sequence[Row], column: str) -> Evaluation:
+    classes = tuple(sorted({row["label"] for row in counted} | {row[column] for row in counted}))
+    position = {name: index for index, name in enumerate(classes)}
+    parts: dict[Any, Counts] = {}
+    for row in counted:
+        part = parts.setdefault(row[_UNIT], _empty(classes))
+        part[position[row["label"]], position[row[column]]] += row["count"]
+    return Evaluation(classes, sum(parts.values(), _empty(classes)), {} if set(parts) <= {None} else parts)
+
+
+def _empty(classes: Sequence[str]) -> Counts:
+    return np.zeros((len(classes), len(classes)), dtype=np.int64)
 
 
 def add(parts: Iterable[Mapping[str, Evaluation]]) -> dict[str, Evaluation]:
@@ -103,13 +122,17 @@ def add(parts: Iterable[Mapping[str, Evaluation]]) -> dict[str, Evaluation]:
     return {column: _sum([part[column] for part in listed]) for column in (listed[0] if listed else ())}
 
 
-def _sum(parts: Sequence[Evaluation]) -> Evaluation:
-    classes = tuple(sorted({name for part in parts for name in part.classes}))
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    for part in parts:
-        position = [classes.index(name) for name in part.classes]
-        confusion[np.ix_(position, position)] += part.confusion
-    return Evaluation(classes, confusion)
+def _sum(evaluations: Sequence[Evaluation]) -> Evaluation:
+    classes = tuple(sorted({name for found in evaluations for name in found.classes}))
+    confusion = _empty(classes)
+    parts: dict[Any, Counts] = {}
+    for found in evaluations:
+        position = [classes.index(name) for name in found.classes]
+        cells = np.ix_(position, position)
+        confusion[cells] += found.confusion
+        for unit, counts in found.parts.items():
+            parts.setdefault(unit, _empty(classes))[cells] += counts
+    return Evaluation(classes, confusion, parts)
 
 
 def report(

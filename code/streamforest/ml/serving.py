@@ -38,6 +38,8 @@ class WindowScorer:
     affine: tuple[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]], ...]
     """Matrix and offset of each stage between vectors and forest: ``vectors @ matrix + offset``."""
     forest: Forest
+    version: str
+    """Of the model: probabilities of different versions are never averaged."""
 
     def probabilities(self, windows: npt.NDArray[np.float64]) -> Probabilities:
         """Shape (windows, classes) from capped windows of shape (windows, length, axes)."""
@@ -60,6 +62,7 @@ def export(model: TrainedModel, folder: Path) -> None:
     separator, cap = _only(stages, EventSeparator), _only(stages, CapValues)
     affine = _affine(stages[stages.index(window_stage) + 1 : stages.index(forest_stage)])
     description = {
+        "version": model.version,
         "classes": list(_only(stages, StringIndexerModel).labels),
         "limit": cap.getOrDefault(cap.limit),
         "spec": {
@@ -95,6 +98,7 @@ def load(folder: Path) -> WindowScorer:
             features=description["features"],
             affine=tuple((np.array(part["matrix"]), np.array(part["offset"])) for part in description["affine"]),
             forest=Forest.from_bytes((folder / "serving" / "forest.treelite").read_bytes()),
+            version=description["version"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"the model in {folder} is damaged ({error})", "train and test again") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import StringIndexerModel
@@ -13,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from streamforest.ml.smoothing import decide, smooth
+from streamforest.ml.smoothing import Probabilities, decide, smooth
 from streamforest.ml.stages import RowsSelector
 
 EVENT, TIMESTAMP, POSITION, PREDICTED, SMOOTHED, PROBABILITY = (
@@ -26,16 +27,27 @@ EVENT, TIMESTAMP, POSITION, PREDICTED, SMOOTHED, PROBABILITY = (
 )
 
 
-def classify(pipeline: PipelineModel, rows: DataFrame, keys: Sequence[str], smoothing_windows: int) -> DataFrame:
+def classify(
+    pipeline: PipelineModel,
+    rows: DataFrame,
+    keys: Sequence[str],
+    smoothing_windows: int,
+    *,
+    spans: DataFrame | None = None,
+) -> DataFrame:
     """One row a window: the ``keys`` that the rows have, the window's event and end, and what it is taken for.
 
     ``predicted`` is the class of the window alone, ``smoothed`` that of the mean over the last ``smoothing_windows``
-    windows of its event, ``probability`` (double) the mean's for that class. Rows of all keys may be interleaved.
+    windows of its event, ``probability`` (double) the mean's for that class; null where a probability is no number.
+    Rows of all keys may be interleaved. ``spans`` (see :attr:`streamforest.application.TrainedModel.spans`) leaves out
+    the windows that end outside them, and the smoothing starts anew behind such a gap.
     """
     present = [name for name in keys if name in rows.columns]
     windows = pipeline.transform(rows).select(
         *present, EVENT, TIMESTAMP, POSITION, vector_to_array(F.col("probability")).alias("probabilities")
     )
+    if spans is not None:
+        windows = within(windows, spans, present, TIMESTAMP)
     schema = T.StructType([windows.schema[name] for name in [*present, EVENT, TIMESTAMP]])
     schema = schema.add(PREDICTED, "string").add(SMOOTHED, "string").add(PROBABILITY, "double")
     selector = next(stage for stage in pipeline.stages if isinstance(stage, RowsSelector))
@@ -47,9 +59,16 @@ def classify(pipeline: PipelineModel, rows: DataFrame, keys: Sequence[str], smoo
     return windows.groupBy(*present).applyInArrow(smoothed, schema).select(*schema.names)
 
 
-def label_of(rows: DataFrame, label: str) -> DataFrame:
-    """Windows of labelled rows as evaluation reads them: ``label``, ``predicted``, ``smoothed``."""
-    return rows.select(F.col(label).alias("label"), PREDICTED, SMOOTHED)
+def within(rows: DataFrame, spans: DataFrame, keys: Sequence[str], time: str) -> DataFrame:
+    """The rows whose ``time`` lies in a span of their key, from ``from_ms`` up to, without, ``until_ms``."""
+    named = [name for name in keys if name in spans.columns]
+    inside = (F.col(time) >= F.col("from_ms")) & (F.col(time) < F.col("until_ms"))
+    return rows.join(F.broadcast(spans), named).where(inside).select(*rows.columns)
+
+
+def label_of(rows: DataFrame, label: str, unit: str) -> DataFrame:
+    """Windows of labelled rows as evaluation reads them: ``label``, ``predicted``, ``smoothed``, and the unit."""
+    return rows.select(F.col(label).alias("label"), PREDICTED, SMOOTHED, unit)
 
 
 def _classes(pipeline: PipelineModel) -> list[str]:
@@ -75,7 +94,12 @@ class _Smoothing:
         kept = [name for name in group.column_names if name not in (POSITION, "probabilities")]
         return (
             group.select(kept)
-            .append_column(PREDICTED, names.take(pa.array(decide(probabilities))))
-            .append_column(SMOOTHED, names.take(pa.array(chosen)))
-            .append_column(PROBABILITY, pa.array(smoothed[np.arange(len(chosen)), chosen]))
+            .append_column(PREDICTED, names.take(_index(decide(probabilities), probabilities)))
+            .append_column(SMOOTHED, names.take(_index(chosen, smoothed)))
+            .append_column(PROBABILITY, pa.array(smoothed[np.arange(len(chosen)), chosen], from_pandas=True))
         )
+
+
+def _index(chosen: npt.NDArray[np.int64], probabilities: Probabilities) -> pa.Array:
+    """The chosen class of each row, null where a probability is no number: a broken model is wrong there, not lucky."""
+    return pa.array(chosen, mask=~np.isfinite(probabilities).all(axis=1))

@@ -11,9 +11,11 @@ origin_ms          int64               where the grid of the first kept reading'
 next_number        int64               number of that event's next window
 times_ms, x, y, z  lists, same length  readings that windows to come still need
 probabilities      list of doubles     class probabilities of that event's last windows, flattened, oldest first
+model              string              version of the model that gave them
 =================  ==================  ==========================================================================
 
-The schema's metadata names the classes. A model with other classes starts its smoothing anew.
+Only probabilities of one version are averaged: a user's first window by another one starts the smoothing anew. Those of
+a user who got no window meanwhile are kept as they are, so that a model that comes back finds them.
 
 What is final: a reading older than the user's clock minus the lateness is refused, so everything up to there (the
 horizon) cannot change any more. A window is due when a reading at its end or later, within the same event, lies
@@ -22,8 +24,6 @@ at or before the horizon: then none of the readings that it is interpolated from
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,6 @@ from streamforest.ml.smoothing import Probabilities, decide, smooth
 from streamforest.ml.windows import Flags, Index, Times, Values, complete, cut, event_starts
 
 _AXES = ("x", "y", "z")
-_CLASSES = b"classes"
 _NEVER_MS = np.int64(-(1 << 60))
 _RUN_BITS = 32
 
@@ -56,6 +55,10 @@ class _Tails:
     values: Values
     probability_offsets: Index
     probabilities: Probabilities
+    foreign: Index
+    """Users whose probabilities another version gave; above they have none."""
+    foreign_rows: pa.Table
+    """Columns ``probabilities`` and ``model`` of those, as they were."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class WindowStream:
 
     def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
         """See :meth:`streamforest.application.StreamModel.advance`."""
-        tails = _load(state, self._scorer.classes)
+        tails = _load(state, self._scorer)
         new_users = _numpy(events, "userId").astype(np.int64)
         new_times_ms = _numpy(events, "timestamp").astype(np.int64)
         users = np.union1d(tails.users, new_users)
@@ -133,7 +136,7 @@ class WindowStream:
         # After the end nothing older is accepted: what was flushed stays as it was said.
         clock_ms = latest_ms + (lateness_ms if final else 0)
         return Advance(
-            state=self._save(users, clock_ms, readings, runs, history),
+            state=self._save(tails, users, clock_ms, readings, runs, history),
             predictions=predictions,
             refused=pa.table(
                 {
@@ -218,6 +221,7 @@ class WindowStream:
 
     def _save(
         self,
+        tails: _Tails,
         users: Index,
         latest_ms: Times,
         readings: _Readings,
@@ -226,7 +230,7 @@ class WindowStream:
     ) -> bytes:
         """The state after this call: what the next window of each user's current event needs, and all that is later."""
         if not len(users):
-            return self._dump(users, latest_ms, latest_ms, latest_ms, users, readings, users, history[2])
+            return self._dump(tails, users, latest_ms, latest_ms, latest_ms, users, readings, users, history[2])
         current = _current_events(runs, len(users))
         next_number = runs.first_number[current] + runs.count[current]
         next_start_ms = runs.origin_ms[current] + next_number * self._spec.step_ms
@@ -247,10 +251,11 @@ class WindowStream:
         known = np.bincount(owner[wanted], minlength=len(users))
         known_offsets = np.concatenate(([0], np.cumsum(known)))
         origin_ms = runs.origin_ms[current]
-        return self._dump(users, latest_ms, origin_ms, next_number, offsets, kept, known_offsets, raw[wanted])
+        return self._dump(tails, users, latest_ms, origin_ms, next_number, offsets, kept, known_offsets, raw[wanted])
 
     def _dump(
         self,
+        tails: _Tails,
         users: Index,
         latest_ms: Times,
         origin_ms: Times,
@@ -264,6 +269,7 @@ class WindowStream:
             bounds = starts if len(starts) else np.zeros(1, dtype=np.int64)
             return pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(np.ascontiguousarray(values)))
 
+        known = lists(probability_offsets * probabilities.shape[1], probabilities.reshape(-1))
         table = pa.table(
             {
                 "user": users,
@@ -272,14 +278,31 @@ class WindowStream:
                 "next_number": next_number,
                 "times_ms": lists(offsets, readings.times_ms),
                 **{axis: lists(offsets, readings.values[:, column]) for column, axis in enumerate(_AXES)},
-                "probabilities": lists(probability_offsets * probabilities.shape[1], probabilities.reshape(-1)),
+                **self._probabilities(tails, users, origin_ms, next_number, known),
             }
         )
-        table = table.replace_schema_metadata({_CLASSES: json.dumps(list(self._scorer.classes))})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         return bytes(sink.getvalue().to_pybytes())
+
+    def _probabilities(
+        self, tails: _Tails, users: Index, origin_ms: Times, next_number: Index, known: pa.Array
+    ) -> dict[str, pa.Array]:
+        """Columns ``probabilities`` and ``model``: ``known`` of this version, or of another one for users without a
+        window meanwhile, whose event goes on where it was.
+        """
+        models = pa.repeat(pa.scalar(self._scorer.version), len(users))
+        if not len(tails.foreign):
+            return {"probabilities": known, "model": models}
+        before = np.searchsorted(tails.users, tails.foreign)
+        after = np.searchsorted(users, tails.foreign)
+        same = (origin_ms[after] == tails.origin_ms[before]) & (next_number[after] == tails.next_number[before])
+        source = np.arange(len(users))
+        source[after[same]] = len(users) + np.flatnonzero(same)
+        merged = pa.concat_tables([pa.table({"probabilities": known, "model": models}), tails.foreign_rows])
+        taken = merged.take(source)
+        return {name: taken.column(name).combine_chunks() for name in ("probabilities", "model")}
 
 
 def _late(position: Index, times_ms: Times, latest_ms: Times, lateness_ms: int) -> Flags:
@@ -324,33 +347,37 @@ def _numpy(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return np.asarray(table.column(name).to_numpy())
 
 
-def _load(state: bytes | None, classes: Sequence[str]) -> _Tails:
-    """Tails of a state; without probabilities where they are of other classes."""
-    width = len(classes)
+def _load(state: bytes | None, scorer: WindowScorer) -> _Tails:
+    """Tails of a state, with the probabilities that the scorer's version gave."""
+    width = len(scorer.classes)
     if state is None:
         none = np.zeros(0, dtype=np.int64)
         one = np.zeros(1, dtype=np.int64)
-        return _Tails(none, none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, width)))
+        rows = pa.schema({"probabilities": pa.large_list(pa.float64()), "model": pa.string()}).empty_table()
+        return _Tails(none, none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, width)), none, rows)
     with pa.ipc.open_file(pa.BufferReader(state)) as reader:
         table = reader.read_all().combine_chunks()
-    lists = {name: _flat(table, name) for name in ("times_ms", *_AXES, "probabilities")}
-    if json.loads(table.schema.metadata[_CLASSES]) != list(classes):
-        lists["probabilities"] = np.zeros(table.num_rows + 1, dtype=np.int64), np.empty(0)
+    lists = {name: _flat(table.column(name)) for name in ("times_ms", *_AXES)}
+    others = pc.not_equal(table.column("model"), scorer.version)
+    own = pc.if_else(others, pa.scalar([], table.schema.field("probabilities").type), table.column("probabilities"))
+    offsets, probabilities = _flat(own)
+    users = _numpy(table, "user")
     return _Tails(
-        users=_numpy(table, "user"),
+        users=users,
         latest_ms=_numpy(table, "latest_ms"),
         origin_ms=_numpy(table, "origin_ms"),
         next_number=_numpy(table, "next_number"),
         offsets=lists["times_ms"][0],
         times_ms=lists["times_ms"][1],
         values=np.column_stack([lists[axis][1] for axis in _AXES]),
-        probability_offsets=lists["probabilities"][0] // width,
-        probabilities=lists["probabilities"][1].reshape(-1, width),
+        probability_offsets=offsets // width,
+        probabilities=probabilities.reshape(-1, width),
+        foreign=users[others.to_numpy()],
+        foreign_rows=table.filter(others).select(["probabilities", "model"]),
     )
 
 
-def _flat(table: pa.Table, name: str) -> tuple[Index, npt.NDArray[Any]]:
-    column = table.column(name)
+def _flat(column: pa.ChunkedArray) -> tuple[Index, npt.NDArray[Any]]:
     lengths = np.asarray(pc.list_value_length(column).to_numpy())
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     return offsets, np.asarray(pc.list_flatten(column).to_numpy())

@@ -14,11 +14,13 @@ seen whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from streamforest.application import TrainedModel
 from streamforest.errors import BadInput
 
 _KEPT_VERSIONS = 10
+_KEPT_HISTORY = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,10 @@ class Version:
     """The gate's metric and its value; None before it was tested."""
     synthetic: bool = False
     """True when it was trained on generated data."""
+    verdict: Mapping[str, Any] | None = None
+    """What the gate said of it; None before it was tested."""
+    history: Sequence[str] = ()
+    """Of the published one: the versions that were published before it and not rolled back, oldest first."""
 
 
 class ModelFolder:
@@ -73,9 +80,10 @@ class ModelFolder:
         with files.aside(self._folder / "versions" / version) as staging:
             write(staging)
         candidate = describe(files.folder_sha256(self._folder / "versions" / version))
-        self._point(self._folder / "versions" / f"{version}.json", candidate)
-        self._point(self._folder / "candidates" / f"{candidate.pipeline}.json", candidate)
-        self._prune()
+        with self.changing():
+            self._point(self._folder / "versions" / f"{version}.json", candidate)
+            self._point(self._folder / "candidates" / f"{candidate.pipeline}.json", candidate)
+            self._prune()
         return candidate
 
     def candidate(self, pipeline: str) -> Version:
@@ -104,17 +112,51 @@ class ModelFolder:
             raise BadInput(f"there is no published model in {self._folder}", "run the jobs train and test")
         return found
 
-    def promote(self, version: Version, metric: Mapping[str, float]) -> Version:
-        """Publish a version, whose tested metric is given."""
-        published = Version(**asdict(version) | {"metric": dict(metric), "created": now()})
+    def judged(self, version: Version, verdict: Mapping[str, Any]) -> Version:
+        """Note the gate's verdict on a version."""
+        value = verdict["candidate"]
+        metric = {str(verdict["metric"]): float(value)} if value is not None else None
+        found = replace(version, verdict=dict(verdict), metric=metric)
+        self._point(self._folder / "versions" / f"{version.version}.json", found)
+        return found
+
+    def publish(self, version: Version, history: Sequence[str] = ()) -> Version:
+        """Make a version the champion; ``history`` are the versions to go back to, oldest first."""
+        published = replace(version, created=now(), history=list(history)[-_KEPT_HISTORY:])
+        self._link(version)
+        self._point(self._folder / ".created", published)
+        return published
+
+    def _link(self, version: Version) -> None:
         link = self.trained_pipeline.with_name(f".trained_pipeline.{os.getpid()}")
         files.remove(link)
         link.symlink_to(Path("versions") / version.version)
         if self.trained_pipeline.is_dir() and not self.trained_pipeline.is_symlink():
             files.remove(self.trained_pipeline)
         link.replace(self.trained_pipeline)
-        self._point(self._folder / ".created", published)
-        return published
+
+    def linked(self) -> str | None:
+        """The version that ``trained_pipeline`` leads to; None where it leads nowhere."""
+        if not self.trained_pipeline.is_symlink() or not self.trained_pipeline.exists():
+            return None
+        return self.trained_pipeline.resolve().name
+
+    def repair_link(self) -> None:
+        """Let ``trained_pipeline`` lead to the champion."""
+        self._link(self.require_champion())
+
+    def versions(self) -> list[Version]:
+        """All versions that are on disk, oldest first."""
+        found = (self._read(path) for path in (self._folder / "versions").glob("*.json"))
+        return sorted((one for one in found if one), key=lambda one: (len(one.version), one.version))
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the folder's lock, waiting for who has it: pointers move and versions go one change at a time."""
+        files.require_writable(self._folder)
+        with (self._folder / ".lock").open("a", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def verify(self, version: Version) -> Path:
         """The folder of a version whose files are what its pointer says.
@@ -159,9 +201,10 @@ class ModelFolder:
         files.write_text(pointer, json.dumps(asdict(version), indent=2) + "\n")
 
     def _prune(self) -> None:
-        """Remove the oldest versions that no pointer names, beyond the newest ten."""
+        """Remove the oldest versions, beyond the newest ten, that no pointer names and no rollback leads to."""
         pointers = [*(self._folder / "candidates").glob("*.json"), self._folder / ".created"]
-        named = {found.version for found in map(self._read, pointers) if found}
+        found = [one for one in map(self._read, pointers) if one]
+        named = {one.version for one in found} | {before for one in found for before in one.history}
         folders = [path for path in (self._folder / "versions").iterdir() if path.is_dir() and path.name[0] != "."]
         by_age = sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
         for path in by_age[_KEPT_VERSIONS:]:

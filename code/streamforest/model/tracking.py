@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -30,6 +31,8 @@ CHAMPION = "champion"
 _CONNECT_LIMIT_S = 3.0
 _REQUIREMENTS = ["pyspark", "mlflow", "numpy", "pandas", "pyarrow", "treelite"]
 _PARAMETER_CHARACTERS = 500
+_TAG_CHARACTERS = 4000
+_CHECKSUM = "checksum"
 
 
 class Tracker:
@@ -37,6 +40,7 @@ class Tracker:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._uri, self._name = settings.tracking_uri, name
+        self._revision = settings.revision
         self._artifacts = settings.model / "mlartifacts"
         self._connected = False
 
@@ -84,7 +88,7 @@ class Tracker:
 
         mlflow.log_params({name: str(value)[:_PARAMETER_CHARACTERS] for name, value in parameters.items()})
         mlflow.log_params(stage_parameters(pipeline))
-        mlflow.set_tags({**tags, "git_revision": revision()})
+        mlflow.set_tags({**tags, "git_revision": self._revision or revision()})
 
     def log_model(self, model: PipelineModel, signature: ModelSignature, staging: Path) -> str:
         """Log the fitted pipeline and register it, not yet validated; returns the version."""
@@ -105,6 +109,14 @@ class Tracker:
         self._client.set_model_version_tag(self._name, version, "validation_status", "pending")
         return version
 
+    def fetch_model(self, version: str, folder: Path) -> None:
+        """Put the saved pipeline of a registered version into ``folder``, byte for byte as the store keeps it."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as fetched:
+            mlflow.artifacts.download_artifacts(f"models:/{self._name}/{version}/sparkml", dst_path=fetched)
+            shutil.copytree(Path(fetched) / "sparkml", folder)
+
     def log_evaluation(self, evaluations: Mapping[str, Evaluation], metrics: Mapping[str, Any]) -> None:
         """Metrics, and of each evaluation its confusion matrix as table and figure, in the current run."""
         import mlflow
@@ -117,16 +129,67 @@ class Tracker:
                 (Path(folder) / f"confusion_{name}.json").write_text(json.dumps(table), encoding="utf-8")
             mlflow.log_artifacts(folder, "evaluation")
 
-    def validated(self, version: str, verdict: Mapping[str, Any]) -> None:
-        """Note the gate's verdict on a version; the one that passed becomes the champion."""
+    def judged(self, version: str, verdict: Mapping[str, Any]) -> None:
+        """Note the gate's verdict: as an artifact and as tags of the current run, and as a tag of the version."""
         import mlflow
 
-        passed = bool(verdict["passed"])
-        status = "passed" if passed else "failed"
+        status = "passed" if verdict["passed"] else "failed"
         mlflow.log_dict(dict(verdict), "gate.json")
+        mlflow.set_tags({"gate": status, "gate.reasons": "; ".join(verdict["reasons"])[:_TAG_CHARACTERS]})
+        for name in ("difference", "interval"):
+            if verdict[name] is not None:
+                mlflow.set_tag(f"gate.{name}", json.dumps(verdict[name]))
         self._client.set_model_version_tag(self._name, version, "validation_status", status)
-        if passed:
+
+    def champion(self) -> str | None:
+        """The version with the alias ``champion``; None where none has it.
+
+        Raises:
+            Unreachable: MLflow does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        self.connect()
+        try:
+            return str(self._client.get_model_version_by_alias(self._name, CHAMPION).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise self._unreachable(error) from None
+
+    def set_champion(self, version: str) -> None:
+        """Move the alias ``champion``.
+
+        Raises:
+            Unreachable: MLflow does not answer, or has no such version.
+        """
+        from mlflow.exceptions import MlflowException
+
+        self.connect()
+        try:
             self._client.set_registered_model_alias(self._name, CHAMPION, version)
+        except MlflowException as error:
+            raise self._unreachable(error) from None
+
+    def checksum(self, version: str) -> str | None:
+        """What the registry says of a version's files; None where it says nothing.
+
+        Raises:
+            Unreachable: MLflow does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        self.connect()
+        try:
+            return self._client.get_model_version(self._name, version).tags.get(_CHECKSUM)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise self._unreachable(error) from None
+
+    def set_checksum(self, version: str, checksum: str) -> None:
+        """Note in the registry which files a version consists of."""
+        self._client.set_model_version_tag(self._name, version, _CHECKSUM, checksum)
 
     def get_run(self, run_id: str) -> Run:
         """A run with its parameters, metrics and tags."""

@@ -30,8 +30,9 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from streamforest import files
 from streamforest.application import Application, Prediction
+from streamforest.errors import BadInput
 from streamforest.model.publication import ModelFolder, Version
-from streamforest.progress import say
+from streamforest.progress import note, say
 from streamforest.streaming.latency import Latencies
 from streamforest.streaming.shard import (
     ARRIVED,
@@ -66,10 +67,16 @@ class Predictor:
         self._models, self._checkpoint = models, checkpoint
         self._predictions, self._bootstrap_servers, self._lateness_ms = predictions, bootstrap_servers, lateness_ms
         self._verified: dict[str, Version] = {}
+        self._refused_versions: set[str] = set()
+        self._last: Version | None = None
         self.latencies = Latencies()
         self.totals: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.versions: set[str] = set()
+        self.version: str | None = None
+        """The version that predicts now."""
+        self.keys: dict[str, int] = {}
+        """How many keys each shard remembers, of the shards that had records."""
 
     def handle(self, batch: DataFrame, batch_id: int) -> None:
         """Take one micro-batch of Kafka records."""
@@ -77,6 +84,7 @@ class Predictor:
         if batch_id <= manifest.batch_id:
             return
         model = self._model(batch_id)
+        note(batch=batch_id, model_version=model.version)
         # A repeated micro-batch must say what its first try said.
         self._checkpoint.intend(batch_id, model.version)
         self._run(self._records(batch, manifest.shards), manifest, batch_id, model, final=False)
@@ -102,16 +110,28 @@ class Predictor:
         self._run(records, manifest, manifest.batch_id, self._model(None), final=True)
 
     def _model(self, batch_id: int | None) -> Version:
-        """The champion, or the model that a killed try at this micro-batch had begun with; verified once."""
+        """The champion, or the model that a killed try at this micro-batch had begun with; verified once.
+
+        A champion whose files are not what its pointer says is refused, and the one before it goes on predicting.
+        """
         champion = self._models.require_champion()
         intended = self._checkpoint.intended(batch_id) if batch_id is not None else None
         chosen = self._verified.get(intended or "", champion)
         if intended and intended != chosen.version:
             chosen = self._models.find(intended) or champion
         if chosen.version not in self._verified:
-            self._models.verify(chosen)
+            try:
+                self._models.verify(chosen)
+            except BadInput as error:
+                if self._last is None:
+                    raise
+                if chosen.version not in self._refused_versions:
+                    say(f"model version {chosen.version} is refused, {self._last.version} goes on: {error}")
+                self._refused_versions.add(chosen.version)
+                return self._last
             self._verified[chosen.version] = chosen
             say(f"predicting with model version {chosen.version} (pipeline {chosen.pipeline})")
+        self._last = chosen
         return chosen
 
     @cached_property
@@ -169,6 +189,7 @@ class Predictor:
             load=self._predict.load,
             model=self._models.path(model),
             version=model.version,
+            checksum=model.checksum,
             states=self._checkpoint.states,
             state_files=manifest.states,
             staging=staging,
@@ -215,12 +236,14 @@ class Predictor:
     def _count(self, reports: list[dict[str, Any]], model: Version) -> None:
         now_ms = time.time_ns() // 1_000_000
         self.versions.add(model.version)
+        self.version = model.version
         self.totals["batches"] += 1
         for report in reports:
             self.totals["rows"] += report["events"] + sum(report["refused"].values()) - report["refused"].get("late", 0)
             self.totals["predictions"] += report["predictions"]
             self.totals["duplicates"] += report["counts"].get("duplicates", 0)
             self.refused.update(report["refused"])
+            self.keys[report["shard"]] = report["counts"].get("users", 0)
             arrived_ms = np.frombuffer(base64.b64decode(report["arrived_ms"]), dtype=np.int64)
             self.latencies.add(now_ms - arrived_ms[arrived_ms > 0])
 

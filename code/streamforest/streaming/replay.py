@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import TimestampType
 
 from streamforest import files
 from streamforest.application import Application
@@ -17,7 +18,7 @@ from streamforest.errors import Unreachable
 from streamforest.progress import Progress
 
 LONGEST_PAUSE_MS = 2_000
-"""A longer silence of a key is shortened to this when the pace is the recording's own."""
+"""A longer silence of a key is shortened to this when the pace is the recording's own, or its clock is now's."""
 _TICK_S = 0.05
 
 
@@ -38,12 +39,16 @@ def run(
     checkpoint: Path,
     speed: float,
     again: bool,
+    now: bool = False,
+    rate: float = 0.0,
 ) -> Replayed:
     """Send the parquet files below ``folder`` that ``checkpoint`` does not know yet, or all of them.
 
     Each record is one event as JSON under its key. Records of one key are sent in order of time; a repeat after a
     kill may send some twice. ``speed`` 0 sends at once, 1 at the recording's own pace, 2 twice as fast; every key's
-    clock starts when the replay starts.
+    clock starts when the replay starts. With ``now`` events bear that clock's time instead of the recorded one, as if
+    they happened from now on: what is sent later is later, whichever part of the recording it is. With a ``rate`` so
+    many are sent a second, in order of time.
     """
     if again:
         files.remove(checkpoint)
@@ -51,8 +56,11 @@ def run(
 
     def send(batch: DataFrame, _: int) -> None:
         replayed.batches += 1
-        if speed:
-            replayed.rows += _send_paced(batch, application, bootstrap_servers, speed)
+        if now:
+            batch = _from_now(batch, application)
+        if speed or rate:
+            due = _at_rate(batch, application, rate) if rate else _in_own_time(batch, application)
+            replayed.rows += _send_paced(due, application, bootstrap_servers, speed or 1.0)
         else:
             _send(batch, application, bootstrap_servers)
 
@@ -67,7 +75,7 @@ def run(
         .start()
     )
     query.awaitTermination()
-    if not speed:
+    if not (speed or rate):
         replayed.rows = sum(progress["numInputRows"] for progress in query.recentProgress)
     return replayed
 
@@ -91,16 +99,37 @@ def _send(batch: DataFrame, application: Application, bootstrap_servers: str) ->
     )
 
 
-def _send_paced(batch: DataFrame, application: Application, bootstrap_servers: str, speed: float) -> int:
+def _at_rate(batch: DataFrame, application: Application, rate: float) -> DataFrame:
+    """Events with ``_due_ms``, evenly spaced."""
+    in_time = Window.orderBy(application.event_time, application.key)
+    return batch.withColumn("_due_ms", ((F.row_number().over(in_time) - 1) * 1000 / rate).cast("bigint"))
+
+
+def _in_own_time(batch: DataFrame, application: Application) -> DataFrame:
+    """Events with ``_due_ms``, on the clock of the event's key, which starts at 0 and skips long silences."""
+    in_time = Window.partitionBy(application.key).orderBy(application.event_time)
+    at = F.col(application.event_time)
+    time_ms = F.unix_millis(at) if isinstance(batch.schema[application.event_time].dataType, TimestampType) else at
+    pause_ms = F.least(time_ms - F.lag(time_ms).over(in_time), F.lit(LONGEST_PAUSE_MS))
+    return batch.withColumn("_pause_ms", F.coalesce(pause_ms, F.lit(0))).withColumn(
+        "_due_ms", F.sum("_pause_ms").over(in_time.rowsBetween(Window.unboundedPreceding, 0))
+    )
+
+
+def _from_now(batch: DataFrame, application: Application) -> DataFrame:
+    time_ms = F.lit(int(time.time() * 1000)) + F.col("_due_ms")
+    kind = batch.schema[application.event_time].dataType
+    due = _in_own_time(batch, application)
+    timed = due.withColumn(
+        application.event_time, F.timestamp_millis(time_ms) if isinstance(kind, TimestampType) else time_ms
+    )
+    return timed.drop("_due_ms", "_pause_ms")
+
+
+def _send_paced(due: DataFrame, application: Application, bootstrap_servers: str, speed: float) -> int:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    in_time = Window.partitionBy(application.key).orderBy(application.event_time)
-    time_ms = F.col(application.event_time)
-    pause_ms = F.least(time_ms - F.lag(time_ms).over(in_time), F.lit(LONGEST_PAUSE_MS))
-    due = batch.withColumn("_pause_ms", F.coalesce(pause_ms, F.lit(0))).withColumn(
-        "_due_ms", F.sum("_pause_ms").over(in_time.rowsBetween(Window.unboundedPreceding, 0))
-    )
     messages = due.orderBy("_due_ms", application.key).select("_due_ms", *_message(application)).persist()
     total = messages.count()
     producer = KafkaProducer(bootstrap_servers=bootstrap_servers, linger_ms=10, acks="all")

@@ -18,6 +18,8 @@ from pyspark.sql import types as T
 
 from streamforest import files
 from streamforest.application import Advance, StreamModel
+from streamforest.errors import BadInput
+from streamforest.streaming.state import name_state, read_state
 
 SHARD, PARTITION, OFFSET, ARRIVED, KEY, VALUE, REASON = (
     "shard",
@@ -43,6 +45,8 @@ class ShardTask:
     model: Path
     version: str
     """Version of the model, which every prediction names."""
+    checksum: str
+    """Of the model's folder: a worker loads nothing else."""
     states: Path
     state_files: Mapping[str, str]
     staging: Path
@@ -83,12 +87,12 @@ class ShardTask:
 
     def _advance(self, shard: str, events: pa.Table) -> Advance:
         name = self.state_files.get(shard)
-        state = (self.states / name).read_bytes() if name else None
-        model = _model(self.load, self.model)
+        state = read_state(self.states / name) if name else None
+        model = _model(self.load, self.model, self.checksum)
         return model.advance(state, events, lateness_ms=self.lateness_ms, final=self.final)
 
     def _leave(self, shard: str, result: Advance, predictions: pa.Table, refused: pa.Table, events: int) -> None:
-        state_name = f"{self.attempt}-{shard}.arrow"
+        state_name = name_state(self.attempt, shard, result.state)
         files.write_bytes(self.states / state_name, result.state)
         if predictions.num_rows:
             sink = pa.BufferOutputStream()
@@ -160,8 +164,10 @@ def message_schema(prediction: T.StructType) -> T.StructType:
 
 
 @lru_cache(maxsize=2)
-def _model(load: Callable[[Path], StreamModel], folder: Path) -> StreamModel:
+def _model(load: Callable[[Path], StreamModel], folder: Path, checksum: str) -> StreamModel:
     """The model in a version's folder, which never changes: read once a worker process."""
+    if files.folder_sha256(folder) != checksum:
+        raise BadInput(f"a file of the model in {folder} is damaged (checksum differs)", "train and test again")
     model = load(folder)
     # Spark's worker looks for garbage after every task. What is loaded by now stays: not to be searched each time.
     gc.freeze()

@@ -102,7 +102,19 @@ def _wait_for_port(bootstrap_servers: str, deadline: float) -> None:
 
 
 def _server(text: str) -> tuple[str, int]:
-    host, _, port = text.strip().rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    host, port = address(text)
+    if not port:
         raise WrongUsage(f"{text!r} is not HOST:PORT", "give --bootstrap-servers as HOST:PORT")
+    return host, port
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT.
+
+    Raises:
+        WrongUsage: the text is none.
+    """
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdecimal() or int(port) >= 65536:
+        raise WrongUsage(f"{text!r} is not HOST:PORT", "give HOST:PORT, such as 127.0.0.1:9092")
     return host.strip("[]"), int(port)

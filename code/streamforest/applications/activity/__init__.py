@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 
 from streamforest.application import (
     Application,
-    Gate,
     Inputs,
     PipelineDefinition,
     Prediction,
@@ -22,6 +21,7 @@ from streamforest.application import (
 )
 from streamforest.applications.activity import download, generator, pipelines, reading, sampling, schemas
 from streamforest.applications.activity.events import decode
+from streamforest.applications.activity.gate import GATE
 from streamforest.errors import WrongUsage
 from streamforest.ml import serving, window_scoring
 from streamforest.ml.window_stream import WindowStream
@@ -37,11 +37,11 @@ def _is_training(split_at: str) -> Column:
 
 def _score(model: TrainedModel, rows: DataFrame) -> DataFrame:
     windows = window_scoring.classify(model.pipeline, rows, ["userId", "action"], model.serving[_SMOOTHING])
-    return window_scoring.label_of(windows, "action")
+    return window_scoring.label_of(windows, "action", "userId")
 
 
 def _predict(model: TrainedModel, events: DataFrame) -> DataFrame:
-    windows = window_scoring.classify(model.pipeline, events, ["userId"], model.serving[_SMOOTHING])
+    windows = window_scoring.classify(model.pipeline, events, ["userId"], model.serving[_SMOOTHING], spans=model.spans)
     return windows.select("userId", "timestamp", F.col(window_scoring.SMOOTHED).alias("action"), "probability")
 
 
@@ -76,7 +76,7 @@ APPLICATION = Application(
     score=_score,
     variants=(window_scoring.SMOOTHED,),
     predict=Prediction(shards=8, export=serving.export, load=_load, batch=_predict),
-    gate=Gate(metric="smoothed.macro_f1", tolerance=0.01, floor=0.4, recall_drop=0.25),
+    gate=GATE,
     smoothing=_SMOOTHING,
     signal=Signal(columns=schemas.AXES, quantity="acceleration", unit="m/s²", limit=20.0),
 )

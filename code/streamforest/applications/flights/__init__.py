@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 from streamforest.application import (
     Answering,
     Application,
-    Gate,
     Inputs,
     PipelineDefinition,
     Schemas,
@@ -19,6 +18,7 @@ from streamforest.application import (
 )
 from streamforest.applications.flights import answering, package, pipelines, reading, sampling, schemas
 from streamforest.applications.flights.events import decode
+from streamforest.applications.flights.gate import GATE
 from streamforest.errors import WrongUsage
 
 
@@ -48,6 +48,8 @@ APPLICATION = Application(
         events="flight_delay_classification_request",
         predictions="flight_delay_classification_response",
         invalid="flight_delay_classification_invalid",
+        # A stream of answers holds two tasks for each of them, all the time.
+        partitions=2,
     ),
     read=reading.read,
     split=Split(default="2013-10", unit="FlightDate", is_training=_is_training),
@@ -61,6 +63,6 @@ APPLICATION = Application(
     score=answering.score,
     baselines=answering.BASELINES,
     slice=schemas.MONTH,
-    predict=Answering(answer=answering.answer),
-    gate=Gate(metric="macro_f1", tolerance=0.01, floor=0.4, recall_drop=0.25),
+    predict=Answering(answer=answering.answer, day="FlightDate"),
+    gate=GATE,
 )

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from streamforest.application import TrainedModel
 from streamforest.applications.flights import classes, pipelines
 from streamforest.applications.flights.events import completed
-from streamforest.applications.flights.schemas import LABEL, MONTH, PREDICTION
+from streamforest.applications.flights.schemas import EVENT, LABEL, MONTH, PREDICTION
 
 BASELINES = (pipelines.DEPARTURE_DELAY, pipelines.MAJORITY)
 
@@ -21,7 +21,8 @@ BASELINES = (pipelines.DEPARTURE_DELAY, pipelines.MAJORITY)
 def answer(model: TrainedModel, events: DataFrame) -> DataFrame:
     """Requests to answers: the columns of PREDICTION without the model's version, one row for each request.
 
-    Every request is answered; ``Unseen`` names those of its fields whose value the model was not taught.
+    Every request is answered; ``Unseen`` names those of its fields whose value the model was not taught. Columns that
+    are no request's stay.
     """
     names = _class_names(model.pipeline)
     found = model.pipeline.transform(completed(events))
@@ -33,19 +34,19 @@ def answer(model: TrainedModel, events: DataFrame) -> DataFrame:
         "Probabilities": _by_number(names, F.col("probability")),
         "Unseen": _unseen(model.pipeline),
     }
+    others = [name for name in events.columns if name not in EVENT.names]
     return found.select(
-        *[columns.get(name, F.col(name)).alias(name) for name in PREDICTION.names if name != "modelVersion"]
+        *[columns.get(name, F.col(name)).alias(name) for name in PREDICTION.names if name != "modelVersion"], *others
     )
 
 
 def score(model: TrainedModel, rows: DataFrame) -> DataFrame:
-    """Labelled flights as evaluation reads them: ``label``, ``predicted``, the baselines, and the month."""
+    """Labelled flights as evaluation reads them: ``label``, ``predicted``, the baselines, the month and the day."""
     names = _class_names(model.pipeline)
     found = model.pipeline.transform(rows)
     baselines = [_name(names, F.col(column)).alias(column) for column in BASELINES]
-    return found.select(
-        F.col(LABEL).alias("label"), _name(names, F.col("prediction")).alias("predicted"), *baselines, MONTH
-    )
+    predicted = _name(names, F.col("prediction")).alias("predicted")
+    return found.select(F.col(LABEL).alias("label"), predicted, *baselines, MONTH, "FlightDate")
 
 
 def _class_names(pipeline: PipelineModel) -> list[str]:

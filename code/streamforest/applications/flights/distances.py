@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import permutations
 from typing import TypedDict
 
@@ -22,13 +22,20 @@ class Distance(TypedDict):
 
 
 def distances(flights: DataFrame) -> Iterator[Distance]:
-    """All pairs of the airports that the flights (columns of RAW) connect, ordered by codes; miles.
+    """All pairs of the airports that the flights (columns of RAW) connect, as :func:`completed` gives them.
 
-    A pair that was flown has the median of what its flights say. For every other one the great circle is computed,
-    where both airports are in ``airportsdata``; a pair with one that is not is left out.
+    A pair that was flown has the median of what its flights say.
     """
     told = flights.groupBy("Origin", "Dest").agg(F.median("Distance").alias("miles")).where("miles is not null")
-    known = {(row["Origin"], row["Dest"]): float(row["miles"]) for row in told.collect()}
+    yield from completed({(row["Origin"], row["Dest"]): float(row["miles"]) for row in told.collect()})
+
+
+def completed(known: Mapping[tuple[str, str], float]) -> Iterator[Distance]:
+    """All pairs of the airports in ``known`` (miles by pair), ordered by codes.
+
+    For a pair that is not known the great circle is computed, where both airports are in ``airportsdata``; a pair with
+    one that is not is left out.
+    """
     places = geography.airports()
     for pair in permutations(sorted({code for each in known for code in each}), 2):
         origin, dest = pair

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark import keyword_only
 from pyspark.ml import Estimator
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCols
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from streamforest.ml.stages.tables import TableModel, key_of
@@ -75,6 +76,10 @@ class TypicalValuesModel(TableModel, _Typical):
         frame = dataset.withColumns(absent) if absent else dataset
         kept = frame.columns
         for level, columns in enumerate(self.keys()):
+            if not columns:
+                # A join without a key is none that real-time mode runs, and there is one row to look up.
+                frame = frame.withColumns(self._overall(level, names))
+                continue
             found = [F.col(name).alias(f"_{level}_{name}") for name in names]
             key = f"_key_{level}"
             table = self.frame().where(F.col(_LEVEL) == level).select(F.col(_KEY).alias(key), *found)
@@ -87,3 +92,8 @@ class TypicalValuesModel(TableModel, _Typical):
                 ]
             )
         return frame
+
+    def _overall(self, level: int, names: list[str]) -> dict[str, Column]:
+        """The columns, where null with the one value that is learnt of all rows."""
+        (row, *_) = self.rows().filter(pc.equal(self.rows().column(_LEVEL), level)).to_pylist() or [{}]
+        return {name: F.coalesce(F.col(name), F.lit(row.get(name)).cast("double")) for name in names}

@@ -1,0 +1,1 @@
+"""Checks of the running platform, from inside its network."""

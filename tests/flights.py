@@ -1,0 +1,23 @@
+"""A home with a published model of flights, learnt from a part of the real ones: soon made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamforest.applications.flights.package import HISTORY, unpack
+from tests.homes import job, report
+
+_EVERY = 20
+
+
+def published_home(home: Path) -> Path:
+    """The home, after partition, train and test of every twentieth flight, pipeline reference."""
+    data = home / "data" / "flights"
+    data.mkdir(parents=True)
+    unpack(data)
+    lines = (data / HISTORY).read_text(encoding="utf-8").splitlines()
+    (data / HISTORY).write_text("\n".join([lines[0], *lines[1::_EVERY]]) + "\n", encoding="utf-8")
+    report(job("partition", "flights", home=home))
+    report(job("train", "flights", "--pipeline", "reference", home=home))
+    assert report(job("test", "flights", "--pipeline", "reference", home=home))["gate"]["passed"]
+    return home

@@ -1,0 +1,124 @@
+"""The platform in a checkout of its own: its verbs, its pages' interfaces, its containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.homes import REPOSITORY
+
+PROJECT = "streamforest-test"
+PORTS = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT", "WEB_PORT")
+
+
+def engine_answers() -> bool:
+    """True where there is a Docker engine with compose."""
+    command = ["docker", "compose", "version"]
+    return bool(shutil.which("docker")) and all(
+        subprocess.run(each, capture_output=True, check=False).returncode == 0 for each in (["docker", "info"], command)
+    )
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def until(what: str, predicate: Callable[[], str | None], limit_s: float = 300) -> str:
+    """What the predicate gives once it is true."""
+    deadline = time.monotonic() + limit_s
+    while not (found := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {limit_s:.0f} s")
+        time.sleep(1)
+    return found
+
+
+class Platform:
+    """A copy of what git knows of this checkout, with a project name, image tag and ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a clone"
+        names = output("git", "-C", str(REPOSITORY), "ls-files", "-co", "--exclude-standard", "-z").split("\0")
+        for name in filter(None, names):
+            if (REPOSITORY / name).is_file():
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(REPOSITORY / name, self.root / name)
+        self.ports = {name: str(_free_port()) for name in PORTS}
+        self.settings = {**self.ports, "COMPOSE_PROJECT_NAME": PROJECT, "STREAMFOREST_TAG": "test"}
+
+    def verb(self, *arguments: str, limit_s: float = 1200, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run ./control_env.sh as a user does."""
+        environ = {**os.environ, **self.settings, **settings}
+        command = [str(self.root / "control_env.sh"), *arguments]
+        return subprocess.run(
+            command, env=environ, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s,
+            check=False,
+        )  # fmt: skip
+
+    def secrets(self) -> dict[str, str]:
+        lines = (self.root / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine says of each container, by service."""
+        label = f"label=com.docker.compose.project={PROJECT}"
+        found = json.loads(output("docker", "inspect", *output("docker", "ps", "-aq", "--filter", label).split()))
+        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in found}
+
+    def airflow(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:  # noqa: ANN401
+        """What Airflow's API answers."""
+        login = {"username": "admin", "password": self.secrets()["AIRFLOW_PASSWORD"]}
+        token = self.ask("AIRFLOW_PORT", "/auth/token", login)["access_token"]
+        return self.ask("AIRFLOW_PORT", f"/api/v2{path}", body, {"Authorization": f"Bearer {token}"}, method)
+
+    def ask(
+        self,
+        port: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        method: str | None = None,
+    ) -> Any:  # noqa: ANN401  # JSON
+        """What a service answers, from JSON to JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[port]}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own address
+            return json.load(answer)
+
+    def trigger(self, dag_id: str, **params: object) -> str:
+        """Start a run of a DAG, in the place of one that its schedule began; returns its id."""
+        for run in self.airflow(f"/dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]:
+            self.airflow(f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"}, "PATCH")
+        made = self.airflow(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
+        return str(made["dag_run_id"])
+
+    def ended(self, dag_id: str, run_id: str, limit_s: float = 900) -> str:
+        """The state in which a run of a DAG ends."""
+
+        def state() -> str | None:
+            found = self.airflow(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            return found if found in ("success", "failed") else None
+
+        return until(f"{dag_id} {run_id}", state, limit_s)
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """What a task that is not mapped said in its last try."""
+        instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        attempt = self.airflow(instance)["try_number"]
+        return json.dumps(self.airflow(f"{instance}/logs/{attempt}?full_content=true"))
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,261 @@
+"""The platform from a clean clone: images, start, DAGs on recordings, what a stop keeps, what a cleanup leaves.
+
+The tests follow one installation through its life, in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamforest.applications.activity import generator
+from tests.homes import HISTORY, LIVE, RECORDINGS
+from tests.platforms import PROJECT, Platform, engine_answers, output
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not engine_answers(), reason="no Docker engine with compose here: the platform is not tried"),
+]
+
+USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
+"""Of the recordings, on both sides of the DAG's split."""
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Images made, nothing started yet."""
+    found = Platform(tmp_path_factory.mktemp("platform"))
+    made = found.verb("create-images")
+    assert made.returncode == 0, made.stderr
+    try:
+        yield found
+    finally:
+        found.verb("cleanup", "--yes")
+
+
+def add_recordings(data: Path) -> None:
+    """Five users' real recordings, or made-up ones where there are none."""
+    if not RECORDINGS.exists():
+        generator.generate(data, 1)
+        return
+    for source, target in (("WISDM51_20hz_raw", HISTORY), ("WISDM51_20hz_unlabeled_raw", LIVE)):
+        with lzma.open(RECORDINGS / f"{source}.txt.xz") as lines, (data / target).open("wb") as file:
+            file.writelines(line for line in lines if line.partition(b",")[0] in USERS)
+
+
+def test_a_first_start_ends_in_evidence(platform: Platform) -> None:
+    ended = platform.verb("start")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.findall(r"(?m)^(\w+) +ok +[\d.]+  ", ended.stdout) == [
+        "spark",
+        "kafka",
+        "mlflow",
+        "airflow",
+        "jupyter",
+        "web",
+    ]
+    assert "a job on worker1, worker2" in ended.stdout
+    assert f"http://127.0.0.1:{platform.ports['AIRFLOW_PORT']}" in ended.stdout
+    assert not any(value in ended.stdout + ended.stderr for value in secret_values(platform))
+
+
+def test_a_second_start_changes_nothing(platform: Platform) -> None:
+    before = {name: each["Id"] for name, each in platform.containers().items()}
+
+    ended = platform.verb("start")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {name: each["Id"] for name, each in platform.containers().items()} == before
+
+
+def secret_values(platform: Platform) -> list[str]:
+    return [value for name, value in platform.secrets().items() if re.search("SECRET|PASSWORD|TOKEN|KEY", name)]
+
+
+def test_containers_may_do_little(platform: Platform) -> None:
+    for name, container in platform.containers().items():
+        host, user = container["HostConfig"], container["Config"]["User"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), name
+        assert host["CapDrop"] == ["ALL"], name
+        assert not host["CapAdd"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert host["ReadonlyRootfs"], name
+        assert not host["Privileged"], name
+        assert host["Memory"] > 0, name
+        assert host["LogConfig"]["Config"]["max-size"], name
+        assert name == "airflow-init" or container["State"]["Health"]["Status"] == "healthy", name
+
+
+def test_processes_have_the_users_id_and_no_capability(platform: Platform) -> None:
+    for name, container in platform.containers().items():
+        if container["State"]["Running"]:
+            status = output("docker", "exec", container["Id"], "cat", "/proc/1/status")
+            assert re.search(r"(?m)^Uid:\s+[1-9]", status), name
+            assert re.search(r"(?m)^CapEff:\s+0+$", status), name
+
+
+def test_only_loopback_is_published(platform: Platform) -> None:
+    published = [
+        (name, port["HostIp"], port["HostPort"])
+        for name, container in platform.containers().items()
+        for ports in (container["NetworkSettings"]["Ports"] or {}).values()
+        for port in ports or []
+    ]
+
+    assert {address for _, address, _ in published} == {"127.0.0.1"}
+    assert {name for name, _, _ in published} == {"master", "airflow", "mlflow", "kafka", "jupyter", "web"}
+
+
+def test_no_secret_is_in_an_image_or_a_log(platform: Platform) -> None:
+    secrets = secret_values(platform)
+    names = [f"streamforest/{name}:test" for name in ("spark", "mlflow", "airflow", "jupyter", "web")]
+    images = output("docker", "inspect", *names)
+    images += "".join(output("docker", "history", "--no-trunc", name) for name in names)
+    logs = platform.verb("logs", "--tail", "all").stdout
+
+    assert len(secrets) == 10
+    assert "airflow" in logs
+    assert [value for value in secrets if value in images or value in logs] == []
+
+
+def test_images_hold_no_installer_and_name_their_revision(platform: Platform) -> None:
+    looked = "ls -d /opt/uv /var/cache/uv/* /root/.cache /var/lib/apt/lists/*; command -v gcc uv pip; true"
+    for name in ("spark", "mlflow", "airflow", "jupyter", "web"):
+        run = ["docker", "run", "--rm", "--network", "none", f"streamforest/{name}:test", "bash", "-c", looked]
+        found = output(*run)
+        (image,) = json.loads(output("docker", "image", "inspect", f"streamforest/{name}:test"))
+        assert found.strip() in ("", "/opt/uv"), name
+        assert image["Config"]["User"] == "10001:10001"
+        assert image["Config"]["Labels"]["org.opencontainers.image.revision"]
+    assert not (platform.root / ".venv").exists()
+
+
+def test_only_who_knows_the_secret_may_join(platform: Platform) -> None:
+    worker = ["docker", "run", "--rm", "--network", f"{PROJECT}_cluster", "-e", "_SPARK_AUTH_SECRET=guessed"]
+    command = [*worker, "streamforest/spark:test", "timeout", "40", "/opt/streamforest/bin/entrypoint.sh", "worker"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert ended.returncode != 0
+    assert len(platform.ask("SPARK_PORT", "/json/")["workers"]) == 2
+    assert "Successfully registered" not in ended.stderr
+
+
+def test_without_data_the_first_task_says_what_to_do(platform: Platform) -> None:
+    run_id = platform.trigger("train_model")
+
+    assert platform.ended("train_model", run_id) == "failed"
+    assert f"there is no {HISTORY}" in platform.log("train_model", run_id, "partition_data")
+
+
+def test_a_wrong_data_file_is_named(platform: Platform) -> None:
+    (platform.root / "data" / HISTORY).write_text("<html>moved</html>\n")
+
+    run_id = platform.trigger("train_model")
+
+    assert platform.ended("train_model", run_id) == "failed"
+    assert HISTORY in platform.log("train_model", run_id, "partition_data")
+
+
+def test_the_dags_run_to_success(platform: Platform) -> None:
+    add_recordings(platform.root / "data")
+
+    states = {
+        dag_id: platform.ended(dag_id, platform.trigger(dag_id, **params))
+        for dag_id, params in (
+            ("train_model", {}),
+            ("sample_data", {"samples": 3}),
+            ("create_consumer_producer", {"seconds": 60, "speed": 0}),
+        )
+    }
+
+    assert states == dict.fromkeys(("train_model", "sample_data", "create_consumer_producer"), "success")
+    assert list((platform.root / "predictions").glob("pred_batch_*/*.parquet"))
+    assert offsets(platform)["HAR.predictions"] > 0
+    assert {run["pipeline"] for run in runs(platform)} == {"lags", "statistics"}
+    assert all("macro_f1" in run for run in runs(platform))
+
+
+def runs(platform: Platform) -> list[dict[str, Any]]:
+    """Tags and metrics of the runs in MLflow's experiment activity."""
+    experiment = platform.ask("MLFLOW_PORT", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=activity")
+    wanted = {"experiment_ids": [experiment["experiment"]["experiment_id"]]}
+    found = platform.ask("MLFLOW_PORT", "/api/2.0/mlflow/runs/search", wanted).get("runs", [])
+    pairs = [[*run["data"].get("metrics", []), *run["data"].get("tags", [])] for run in found]
+    return [{pair["key"]: pair["value"] for pair in each} for each in pairs]
+
+
+def offsets(platform: Platform) -> dict[str, int]:
+    """Messages ever written, by topic."""
+    kafka = platform.containers()["kafka"]["Id"]
+    tool = ["/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "kafka:19092"]
+    found: dict[str, int] = {}
+    for line in output("docker", "exec", kafka, *tool).splitlines():
+        topic, _, offset = line.split(":")
+        found[topic] = found.get(topic, 0) + int(offset)
+    return found
+
+
+def remembered(platform: Platform) -> tuple[int, int, int, bytes]:
+    """Runs in MLflow, runs of a DAG, messages read by the stream, the published model."""
+    dag_runs = platform.airflow("/dags/train_model/dagRuns")["total_entries"]
+    model = (platform.root / "model" / ".created").read_bytes()
+    return len(runs(platform)), dag_runs, offsets(platform)["HAR"], model
+
+
+def test_killed_containers_lose_nothing(platform: Platform) -> None:
+    for dag_id in ("sample_data", "create_consumer_producer"):
+        platform.airflow(f"/dags/{dag_id}", {"is_paused": True}, "PATCH")
+    before = remembered(platform)
+    ids = [each["Id"] for each in platform.containers().values() if each["State"]["Running"]]
+    output("docker", "kill", *ids)
+
+    down = platform.verb("status")
+    ended = platform.verb("start")
+
+    assert down.returncode == 69
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert remembered(platform) == before
+
+
+def test_stop_and_start_keep_everything(platform: Platform) -> None:
+    before = remembered(platform)
+
+    ended = platform.verb("restart")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert remembered(platform) == before
+
+
+def test_a_service_that_dies_is_named(platform: Platform) -> None:
+    output("docker", "kill", platform.containers()["mlflow"]["Id"])
+
+    ended = platform.verb("status")
+
+    assert ended.returncode == 69
+    assert re.search(r"(?m)^mlflow +exited +ended 137", ended.stdout)
+
+
+def test_cleanup_removes_what_the_project_made_and_nothing_else(platform: Platform) -> None:
+    output("docker", "volume", "create", "bystander")
+    try:
+        ended = platform.verb("cleanup", "--yes")
+        volumes = output("docker", "volume", "ls", "--format", "{{.Name}}").split()
+    finally:
+        output("docker", "volume", "rm", "bystander")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "bystander" in volumes
+    assert not [name for name in volumes if name.startswith(f"{PROJECT}_")]
+    assert PROJECT not in output("docker", "ps", "-a") + output("docker", "network", "ls")
+    assert ":test" not in output("docker", "images", "--format", "{{.Repository}}:{{.Tag}}")
+    assert not (platform.root / ".env").exists()
+    assert (platform.root / "model" / ".created").exists()
