@@ -28,9 +28,9 @@ PAST = [
 """Means of arrival delay minus departure delay: what flights lost or made good on the way."""
 
 _SEED = 42
-_CATEGORIES = 255
-_CARRIERS = 63
-_BINS = _CARRIERS + 1
+_BINS = 64
+_CARRIERS = _BINS - 1
+_PLACES = 10_000
 _FOREST_MEMORY_MB = 256
 _SCHEDULE = """
 SELECT *, CAST(_dep AS DOUBLE) AS DepMinute, CAST(pmod(_arr - _dep, 1440) AS DOUBLE) AS BlockMinutes FROM (
@@ -43,48 +43,45 @@ SELECT *, CAST(_dep AS DOUBLE) AS DepMinute, CAST(pmod(_arr - _dep, 1440) AS DOU
 """Minutes after midnight of the scheduled departure, and from it to the scheduled arrival by the airports' clocks."""
 
 
-_RANKS = "SELECT *, OriginIndex + 0.0D AS OriginRank, DestIndex + 0.0D AS DestRank FROM __THIS__"
-"""The same numbers, as new columns that no longer say they are categories."""
-
-
 def reference() -> Pipeline:
-    """The reference's features: when, who, where from and to, how far, and the departure delay."""
+    """The reference's features: when, who, where from and to, how far, and the departure delay.
+
+    Airports and routes are categories of hundreds of values and more, for which a forest would need as many bins of
+    every feature. It sees their rank by traffic as a number.
+    """
     numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DayOfYear"]
-    categories = map(_index, ("Carrier", "Origin", "Dest", "Route"))
+    ranks = ["Origin", "Dest", "Route"]
     return Pipeline(
         stages=[
             *_known(),
-            CategoryIndexer(**_category("Carrier")),
-            CategoryIndexer(**_category("Origin")),
-            CategoryIndexer(**_category("Dest")),
-            CategoryIndexer(**_category("Route")),
+            CategoryIndexer(**_category("Carrier", _CARRIERS)),
+            CategoryIndexer(**_category("Origin", _PLACES)),
+            CategoryIndexer(**_category("Dest", _PLACES)),
+            CategoryIndexer(**_category("Route", _PLACES)),
+            SQLTransformer(statement=_ranked(ranks)),
             *_baselines(),
-            *_forest([*numbers, *categories], depth=10, bins=_CATEGORIES + 1, share="auto"),
+            *_forest([*numbers, *map(_rank, ranks), _index("Carrier")], depth=10, share="auto"),
         ]
     )
 
 
 def history() -> Pipeline:
-    """The schedule and the days before, in place of the day of the year, which no later day resembles.
-
-    Airports are categories of hundreds of values, for which a forest would need as many bins of every feature. It sees
-    their rank by traffic as a number; distance and the days before tell more about them.
-    """
+    """The schedule and the days before, in place of the day of the year, which no later day resembles."""
     numbers = ["DepDelay", "Distance", "DayOfMonth", "DayOfWeek", "DepMinute", "BlockMinutes"]
     means = [text.partition(":")[0] for text in PAST]
-    places = ["OriginRank", "DestRank"]
+    ranks = ["Origin", "Dest"]
     return Pipeline(
         stages=[
             *_known(),
             PastMeans(inputCol="ArrDelay", minusCol="DepDelay", dateCol="FlightDate", scopes=PAST),
             TypicalValues(inputCols=means, levels=[""]),
             CategoryIndexer(**_category("Carrier", _CARRIERS)),
-            CategoryIndexer(**_category("Origin")),
-            CategoryIndexer(**_category("Dest")),
-            SQLTransformer(statement=_RANKS),
+            CategoryIndexer(**_category("Origin", _PLACES)),
+            CategoryIndexer(**_category("Dest", _PLACES)),
+            SQLTransformer(statement=_ranked(ranks)),
             *_baselines(),
             *_expected(["DepDelay", "Distance", "BlockMinutes", *means]),
-            *_forest([*numbers, *means, EXPECTED, *places, _index("Carrier")], depth=12, bins=_BINS, share="0.5"),
+            *_forest([*numbers, *means, EXPECTED, *map(_rank, ranks), _index("Carrier")], depth=12, share="0.5"),
         ]
     )
 
@@ -106,8 +103,17 @@ def _index(name: str) -> str:
     return f"{name}Index"
 
 
-def _category(name: str, limit: int = _CATEGORIES) -> dict[str, Any]:
+def _rank(name: str) -> str:
+    return f"{name}Rank"
+
+
+def _category(name: str, limit: int) -> dict[str, Any]:
     return {"inputCol": name, "outputCol": _index(name), "limit": limit}
+
+
+def _ranked(names: list[str]) -> str:
+    """A statement that adds indexes as plain numbers, which no longer say that they are categories."""
+    return f"SELECT *, {', '.join(f'{_index(name)} + 0.0D AS {_rank(name)}' for name in names)} FROM __THIS__"
 
 
 def _baselines() -> list[Any]:
@@ -140,7 +146,7 @@ def _expected(delays: list[str]) -> list[Any]:
     ]
 
 
-def _forest(features: list[str], *, depth: int, bins: int, share: str) -> list[Any]:
+def _forest(features: list[str], *, depth: int, share: str) -> list[Any]:
     return [
         VectorAssembler(inputCols=features, outputCol="features", handleInvalid="keep"),
         RandomForestClassifier(
@@ -148,7 +154,7 @@ def _forest(features: list[str], *, depth: int, bins: int, share: str) -> list[A
             labelCol="label",
             numTrees=40,
             maxDepth=depth,
-            maxBins=bins,
+            maxBins=_BINS,
             minInstancesPerNode=5,
             featureSubsetStrategy=share,
             seed=_SEED,
