@@ -42,7 +42,7 @@ _PER_PROCESS = {20: 4, 200: 10}
 """So many processes of hey share a rate, started one after the other, so that requests do not come in bursts."""
 _WARM_S = 10
 _WAIT_S = 10
-_START_S = 120
+_START_S = 400
 _BODY = {
     "Carrier": "DL",
     "Origin": "JFK",

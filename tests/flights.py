@@ -8,6 +8,7 @@ from streamforest.applications.flights.package import HISTORY, unpack
 from tests.homes import job, report
 
 _EVERY = 20
+_LIMIT_S = 900
 
 
 def published_home(home: Path) -> Path:
@@ -17,7 +18,7 @@ def published_home(home: Path) -> Path:
     unpack(data)
     lines = (data / HISTORY).read_text(encoding="utf-8").splitlines()
     (data / HISTORY).write_text("\n".join([lines[0], *lines[1::_EVERY]]) + "\n", encoding="utf-8")
-    report(job("partition", "flights", home=home))
-    report(job("train", "flights", "--pipeline", "reference", home=home))
-    assert report(job("test", "flights", "--pipeline", "reference", home=home))["gate"]["passed"]
+    report(job("partition", "flights", home=home, limit_s=_LIMIT_S))
+    report(job("train", "flights", "--pipeline", "reference", home=home, limit_s=_LIMIT_S))
+    assert report(job("test", "flights", "--pipeline", "reference", home=home, limit_s=_LIMIT_S))["gate"]["passed"]
     return home

@@ -457,3 +457,17 @@ def test_the_package_holds_the_cancelled_and_diverted_flights_that_it_is_known_f
 
     assert len(fields) == 336_776
     assert sum(each[8] in ("", "NA") for each in fields) == 9_430
+
+
+def test_a_raw_file_is_answered_as_the_requests_it_holds(
+    home: Path, reports: dict[str, Any], spark: SparkSession
+) -> None:
+    assert reports
+    rows = (home / "data" / "flights" / package.HISTORY).read_text().splitlines()
+    (home / "day.csv").write_text("\n".join(rows[:31]) + "\n")
+
+    report = cli.run(["consume", "flights", "--batch", "day.csv", "--home", str(home)], spark=spark)
+
+    answers = spark.read.parquet(report["path"]).collect()
+    assert 0 < report["rows"] == report["predictions"] == len({answer["UUID"] for answer in answers}) <= 30
+    assert {answer["Prediction"] for answer in answers} <= {0, 1, 2, 3}

@@ -76,10 +76,11 @@ class Site:
             self.stream.wait(timeout=LIMIT_S)
 
     def close(self) -> None:
-        for process in (self.web, self.stream):
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=LIMIT_S)
+        running = [one for one in (self.web, self.stream) if one is not None and one.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            process.wait(timeout=LIMIT_S)
         if self.web is not None and self.web.stderr is not None:
             self.web.stderr.close()
 

@@ -542,7 +542,8 @@ def test_who_follows_is_let_go_when_the_server_ends(site: Site) -> None:
         yield "never"
 
     async def followed() -> list[Any]:
-        pieces = aiter(service.following(site.office, endless()).body_iterator)
+        response: Any = service.following(site.office, endless())
+        pieces = aiter(response.body_iterator)
         first = await anext(pieces)
         site.office.close()
         async with asyncio.timeout(60):

@@ -204,7 +204,11 @@ def _events(context: Context, source: Path) -> DataFrame:
     names = application.schemas.event.names
     if source.is_dir() or source.suffix == ".parquet":
         return context.spark.read.schema(application.schemas.event).parquet(str(source))
-    return application.read(context.spark, [source]).where(F.col("reason").isNull()).select(*names)
+    accepted = application.read(context.spark, [source]).where(F.col("reason").isNull())
+    if not set(names) <= set(accepted.columns):
+        # Such as a request's id, which no raw file has: the sample that is all of them brings it.
+        accepted = application.sample(accepted, accepted.count(), 0)
+    return accepted.select(*names)
 
 
 JOB = Job(name="consume", summary="events from Kafka to predictions", run=run, arguments=arguments, streams=True)
