@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,9 @@ def ports() -> dict[str, str]:
     return {name: str(free_port()) for name in names}
 
 
-def refusal(host: Host, *verb: str, code: int = 69, **variables: str) -> str:
+def refusal(host: Host, *verb: str, code: int = 69, taken: Mapping[str, str] | None = None) -> str:
     """The one line that a verb ends with."""
-    ended = host.run(*verb, **{**ports(), **variables})
+    ended = host.run(*verb, **{**ports(), **(taken or {})})
     lines = ended.stderr.splitlines()
     assert ended.returncode == code, ended.stderr
     assert len(lines) == 1, lines
@@ -134,7 +135,7 @@ def test_a_taken_port_is_named_with_its_setting(host: Host, name: str) -> None:
         listener.listen()
         port = listener.getsockname()[1]
 
-        line = refusal(host, "start", **{name: str(port)})
+        line = refusal(host, "start", taken={name: str(port)})
 
     assert f"port {port} (" in line
     assert f"set another {name}" in line
@@ -175,7 +176,8 @@ def start(host: Host) -> dict[str, str]:
 
 def test_a_first_start_makes_secrets_that_only_their_owner_reads(host: Host, tmp_path: Path) -> None:
     host.add_engine()
-    second = Host((tmp_path / "second").resolve()) if (tmp_path / "second").mkdir() is None else host
+    (tmp_path / "second").mkdir()
+    second = Host(tmp_path / "second")
     second.add_engine()
 
     one, other = start(host), start(second)
