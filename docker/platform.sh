@@ -205,7 +205,7 @@ bring_up() {
   limit=$(setting STREAMFOREST_START_LIMIT_S "${START_LIMIT_S}")
   # Compose itself waits for what others depend on; what does not become healthy is named below.
   compose up --detach --no-build --remove-orphans --quiet-pull >/dev/null 2>"${TMPDIR:-/tmp}/streamforest-up-$$" || {
-    wait_for_health 5 || true
+    wait_for_health 0 || true
     tail -n 5 "${TMPDIR:-/tmp}/streamforest-up-$$" >&2
     rm -f -- "${TMPDIR:-/tmp}/streamforest-up-$$"
     die "${EX_UNAVAILABLE}" "not all services could be started (see above)"
