@@ -61,7 +61,9 @@ cmd_logs() {
   [[ -e "${DOTENV}" ]] || die "${EX_DATA}" "nothing was started here: there is no ${DOTENV}"
   local name
   for name in "$@"; do
-    [[ "${name}" == -* ]] || grep -qx -- "${name}" <<<"$(compose --profile "*" config --services)" ||
+    # What follows an option may be its value.
+    [[ "${name}" != -* ]] || break
+    grep -qx -- "${name}" <<<"$(compose --profile "*" config --services)" ||
       die "${EX_USAGE}" "no service ${name}; there are: $(compose --profile "*" config --services | sort | tr '\n' ' ')"
   done
   compose --profile "*" logs --tail 200 "$@"
