@@ -61,7 +61,9 @@ cmd_logs() {
   [[ -e "${DOTENV}" ]] || die "${EX_DATA}" "nothing was started here: there is no ${DOTENV}"
   local name
   for name in "$@"; do
-    [[ "${name}" == -* ]] || grep -qx -- "${name}" <<<"$(compose --profile "*" config --services)" ||
+    # What follows an option may be its value.
+    [[ "${name}" != -* ]] || break
+    grep -qx -- "${name}" <<<"$(compose --profile "*" config --services)" ||
       die "${EX_USAGE}" "no service ${name}; there are: $(compose --profile "*" config --services | sort | tr '\n' ' ')"
   done
   compose --profile "*" logs --tail 200 "$@"
@@ -205,7 +207,7 @@ bring_up() {
   limit=$(setting STREAMFOREST_START_LIMIT_S "${START_LIMIT_S}")
   # Compose itself waits for what others depend on; what does not become healthy is named below.
   compose up --detach --no-build --remove-orphans --quiet-pull >/dev/null 2>"${TMPDIR:-/tmp}/streamforest-up-$$" || {
-    wait_for_health 5 || true
+    wait_for_health 0 || true
     tail -n 5 "${TMPDIR:-/tmp}/streamforest-up-$$" >&2
     rm -f -- "${TMPDIR:-/tmp}/streamforest-up-$$"
     die "${EX_UNAVAILABLE}" "not all services could be started (see above)"

@@ -28,8 +28,8 @@ class Machine:
         self.root, self.bin, self.calls = folder / "the checkout", folder / "bin", folder / "calls"
         self.bin.mkdir()
         for name in [*TOOLS, *PLATFORM_TOOLS]:
-            if path := shutil.which(name):
-                (self.bin / name).symlink_to(path)
+            if found := shutil.which(name):
+                (self.bin / name).symlink_to(found)
         self.root.mkdir()
         shutil.copy(ROOT / "control_env.sh", self.root)
         shutil.copy(ROOT / "jars.lock", self.root)

@@ -66,9 +66,9 @@ def ports() -> dict[str, str]:
     return {name: str(free_port()) for name in names}
 
 
-def refusal(host: Host, *verb: str, code: int = 69, variables: Mapping[str, str] | None = None) -> str:
+def refusal(host: Host, *verb: str, code: int = 69, taken: Mapping[str, str] | None = None) -> str:
     """The one line that a verb ends with."""
-    ended = host.run(*verb, **{**ports(), **(variables or {})})
+    ended = host.run(*verb, **{**ports(), **(taken or {})})
     lines = ended.stderr.splitlines()
     assert ended.returncode == code, ended.stderr
     assert len(lines) == 1, lines
@@ -135,7 +135,7 @@ def test_a_taken_port_is_named_with_its_setting(host: Host, name: str) -> None:
         listener.listen()
         port = listener.getsockname()[1]
 
-        line = refusal(host, "start", variables={name: str(port)})
+        line = refusal(host, "start", taken={name: str(port)})
 
     assert f"port {port} (" in line
     assert f"set another {name}" in line
@@ -177,7 +177,7 @@ def start(host: Host) -> dict[str, str]:
 def test_a_first_start_makes_secrets_that_only_their_owner_reads(host: Host, tmp_path: Path) -> None:
     host.add_engine()
     (tmp_path / "second").mkdir()
-    second = Host((tmp_path / "second").resolve())
+    second = Host(tmp_path / "second")
     second.add_engine()
 
     one, other = start(host), start(second)
