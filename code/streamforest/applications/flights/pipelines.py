@@ -113,7 +113,8 @@ def _category(name: str, limit: int) -> dict[str, Any]:
 
 def _ranked(names: list[str]) -> str:
     """A statement that adds indexes as plain numbers, which no longer say that they are categories."""
-    return f"SELECT *, {', '.join(f'{_index(name)} + 0.0D AS {_rank(name)}' for name in names)} FROM __THIS__"  # noqa: S608 - names of our own
+    ranks = ", ".join(f"{_index(name)} + 0.0D AS {_rank(name)}" for name in names)
+    return f"SELECT *, {ranks} FROM __THIS__"  # noqa: S608  # the names are ours
 
 
 def _baselines() -> list[Any]:
