@@ -96,10 +96,20 @@ class Platform:
 
     def trigger(self, dag_id: str, **params: object) -> str:
         """Start a run of a DAG, in the place of one that its schedule began; returns its id."""
-        for run in self.airflow(f"/dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]:
-            self.airflow(f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"}, "PATCH")
+        self._end_runs(dag_id)
         made = self.airflow(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
         return str(made["dag_run_id"])
+
+    def pause(self, *dag_ids: str) -> None:
+        """Let no run of these DAGs begin or go on; returns when the cluster has nothing to do."""
+        for dag_id in dag_ids:
+            self.airflow(f"/dags/{dag_id}", {"is_paused": True}, "PATCH")
+            self._end_runs(dag_id)
+        until("an idle cluster", lambda: None if self.ask("SPARK_PORT", "/json/")["activeapps"] else "idle")
+
+    def _end_runs(self, dag_id: str) -> None:
+        for run in self.airflow(f"/dags/{dag_id}/dagRuns?state=running&state=queued")["dag_runs"]:
+            self.airflow(f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"}, "PATCH")
 
     def ended(self, dag_id: str, run_id: str, limit_s: float = 900) -> str:
         """The state in which a run of a DAG ends."""

@@ -212,8 +212,7 @@ def remembered(platform: Platform) -> tuple[int, int, int, bytes]:
 
 
 def test_killed_containers_lose_nothing(platform: Platform) -> None:
-    for dag_id in ("sample_data", "create_consumer_producer"):
-        platform.airflow(f"/dags/{dag_id}", {"is_paused": True}, "PATCH")
+    platform.pause("sample_data", "create_consumer_producer")
     before = remembered(platform)
     ids = [each["Id"] for each in platform.containers().values() if each["State"]["Running"]]
     output("docker", "kill", *ids)
