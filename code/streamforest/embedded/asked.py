@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from streamforest.application import Application
+from streamforest.errors import StreamforestError
 from streamforest.streaming.answering import Answerer
 from streamforest.streaming.tally import Tally
 
@@ -38,12 +39,18 @@ def answering(answerer: Answerer) -> Iterator[None]:
             answerer.run(seconds=None, batches=None)
         except BaseException as error:
             failed.append(error)
+            answerer.end()
 
     thread = threading.Thread(target=run, name="stream", daemon=True)
     thread.start()
     try:
         answerer.await_ready(START_S)
         yield
+    except StreamforestError:
+        # Whoever waits for a stream that failed wants to know why it did.
+        if failed:
+            raise failed[0] from None
+        raise
     finally:
         answerer.end()
         thread.join()

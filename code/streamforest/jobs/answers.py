@@ -27,9 +27,8 @@ _SHOWN_S = 0.5
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Answer requests until told to end; answers and refusals are in their topics."""
-    application, servers = context.application, context.bootstrap_servers
+    servers = context.bootstrap_servers
     context.models.verify(context.models.require_champion())
-    topics.create_topics(servers, application.topics.all())
     with running(context, servers, options) as (answerer, tally):
         if options.available_now:
             answerer.drain()
@@ -44,6 +43,7 @@ def running(context: Context, servers: str, options: argparse.Namespace) -> Iter
     application = context.application
     checkpoint = context.places.checkpoints / "consume"
     files.require_writable(checkpoint)
+    topics.create_topics(servers, application.topics.all())
     _open(context, servers, reset=options.reset)
     answerer = Answerer(
         context.spark,

@@ -121,7 +121,7 @@ class Answerer:
         """
         tracker, wanted = self._spark.sparkContext.statusTracker(), slots(self._application)
         until = time.monotonic() + limit_s
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self._ended.is_set():
             for stage in tracker.getActiveStageIds():
                 found = tracker.getStageInfo(stage)
                 if found is not None and found.numActiveTasks >= wanted:
