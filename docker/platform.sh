@@ -51,7 +51,7 @@ cmd_status() {
   check_dotenv
   [[ -n "$(services_of_installation)" ]] || die "${EX_UNAVAILABLE}" "nothing runs here; start it: ./control_env.sh start"
   print_status
-  all_healthy
+  all_healthy || return "${EX_UNAVAILABLE}"
 }
 
 # logs [service] [options]  what services said; options are those of docker compose logs, such as --follow
