@@ -30,8 +30,9 @@ USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Images made, nothing started yet."""
+    """Images made, nothing started yet; what an interrupted run of these tests left is gone."""
     found = Platform(tmp_path_factory.mktemp("platform"))
+    found.verb("cleanup", "--yes")
     made = found.verb("create-images")
     assert made.returncode == 0, made.stderr
     try:
