@@ -108,9 +108,9 @@ class PastMeansModel(TableModel, _Past):
         date = F.col(self.getOrDefault(self.dateCol))
         frame = dataset.withColumn("_day", F.when(date > F.lit(last), F.lit(last)).otherwise(date) if last else date)
         for scope in self.parsed():
-            table = self.frame().where(F.col(_SCOPE) == scope.output)
-            table = table.select(
-                F.col(_DAY).alias("_past_day"), F.col(_KEY).alias("_past_key"), F.col(_VALUE).alias(scope.output)
+            rows = self.rows().filter(pc.equal(self.rows().column(_SCOPE), scope.output))
+            table = self.frame(
+                rows.select([_DAY, _KEY, _VALUE]).rename_columns(["_past_day", "_past_key", scope.output])
             )
             same = (F.col("_day") == F.col("_past_day")) & (key_of(scope.keys) == F.col("_past_key"))
             frame = frame.join(F.broadcast(table), on=same, how="left").drop("_past_day", "_past_key")
