@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -30,7 +31,7 @@ def build(
 
     ``jars`` are local files put on the class path of driver and executors (Kafka's connector for the stream jobs).
     ``streams`` tells which share of a cluster the session takes. ``held`` tasks are there all the time and mostly wait:
-    a local master gets as many threads more.
+    a local master gets as many threads more, and of a cluster it takes at least as many cores.
     """
     # Python workers must be the driver's interpreter and find the stages' modules.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -42,7 +43,8 @@ def build(
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     builder = SparkSession.builder.appName(name)
     local = settings.spark_master.startswith("local")
-    place = _alone(settings) if local else _in_cluster(settings, settings.stream if streams else settings.batch)
+    share = settings.stream if streams else settings.batch
+    place = _alone(settings) if local else _in_cluster(settings, _with_cores(share, held))
     for key, value in {**_everywhere(settings), **place, **(options or {})}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
@@ -87,6 +89,11 @@ def _with_threads(settings: Settings, held: int) -> str:
         return settings.spark_master
     threads = settings.cores if matched[1] == "*" else int(matched[1] or 1)
     return f"local[{threads + held}]"
+
+
+def _with_cores(share: Share, held: int) -> Share:
+    """The share, or the least that can run all tasks at once."""
+    return share if share.cores is None else replace(share, cores=str(max(int(share.cores), held)))
 
 
 def _in_cluster(settings: Settings, share: Share) -> dict[str, str]:

@@ -41,8 +41,8 @@ def refuse_network(event: str, _: object) -> None:
 def dag_facts(dag: DAG) -> dict[str, Any]:
     return {
         "file": dag.fileloc,
-        "schedule": dag.timetable.expression,
-        "runs_at_once": dag.timetable.run_immediately is True,
+        "schedule": getattr(dag.timetable, "expression", type(dag.timetable).__name__),
+        "runs_at_once": getattr(dag.timetable, "run_immediately", None) is True,
         "catchup": dag.catchup,
         "active_runs": dag.max_active_runs,
         "paused": dag.is_paused_upon_creation,

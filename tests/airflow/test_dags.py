@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streamforest import application, cli
+from streamforest.streaming.answering import slots
 from tests.airflow import environments
 from tests.airflow.environments import DAGS
 from tests.homes import REPOSITORY
@@ -25,11 +26,21 @@ EDGES = {
         "create_producer": ["check_model", "check_realtime_data"],
         "create_consumer": ["check_model", "check_realtime_data"],
     },
+    "agile_data_science_batch_prediction_model_training": {
+        "partition_data": [],
+        "train_model": ["partition_data"],
+        "test_model": ["train_model"],
+    },
+    "flights_batch_prediction": {"check_model": [], "predict": ["check_model"]},
+    "flights_stream": {"check_model": [], "answer_requests": ["check_model"]},
 }
 SCHEDULES = {
     "train_model": ("0 0 * * *", True),
     "sample_data": ("*/5 * * * *", False),
     "create_consumer_producer": ("*/10 * * * *", False),
+    "agile_data_science_batch_prediction_model_training": ("0 0 * * *", True),
+    "flights_batch_prediction": ("0 3 * * *", False),
+    "flights_stream": ("ContinuousTimetable", False),
 }
 BROKEN = {
     "a_variable.py": "from airflow.sdk import DAG, Variable\nVariable.get('wanted')\n",
@@ -83,12 +94,17 @@ def test_tasks_edges_and_schedule(dag_id: str, dags: dict[str, Any]) -> None:
 
     assert {name: task["upstream"] for name, task in dag["tasks"].items()} == EDGES[dag_id]
     assert (dag["schedule"], dag["runs_at_once"]) == SCHEDULES[dag_id]
-    assert "activity" in dag["tags"]
+    assert application_of(dag_id) in dag["tags"]
 
 
-def test_each_dag_is_active_alone_and_looks_ahead(dags: dict[str, Any]) -> None:
-    for dag in dags.values():
-        assert (dag["active_runs"], dag["catchup"], dag["paused"]) == (1, False, False)
+def application_of(dag_id: str) -> str:
+    return "flights" if "flights" in dag_id or "agile" in dag_id else "activity"
+
+
+def test_each_dag_runs_alone_and_looks_ahead_and_one_application_is_active(dags: dict[str, Any]) -> None:
+    for dag_id, dag in dags.items():
+        assert (dag["active_runs"], dag["catchup"]) == (1, False)
+        assert dag["paused"] == (application_of(dag_id) != "activity")
         assert dag["doc"]
 
 
@@ -128,16 +144,23 @@ def test_a_task_takes_as_many_slots_as_cores(dags: dict[str, Any]) -> None:
             assert f"spark.cores.max={task['pool_slots']}" in command
 
 
-def test_both_pipelines_are_trained_and_tested_the_default_last(dags: dict[str, Any]) -> None:
-    activity = application.load("activity", ["streamforest.applications"])
-    mapped = {name: dags["train_model"]["tasks"][name]["commands"] for name in ("train_model", "test_model")}
+@pytest.mark.parametrize("dag_id", ["train_model", "agile_data_science_batch_prediction_model_training"])
+def test_both_pipelines_are_trained_and_tested_the_default_last(dag_id: str, dags: dict[str, Any]) -> None:
+    trained = application.load(application_of(dag_id), ["streamforest.applications"])
+    mapped = {name: dags[dag_id]["tasks"][name]["commands"] for name in ("train_model", "test_model")}
 
     for job, commands in zip(("train", "test"), mapped.values(), strict=True):
         assert [command[-4:] for command in commands] == [
-            [job, "activity", "--pipeline", name] for name in activity.pipelines
+            [job, trained.name, "--pipeline", name] for name in trained.pipelines
         ]
-        assert commands[-1][-1] == activity.default_pipeline
-    assert dags["train_model"]["tasks"]["partition_data"]["commands"][0][-1] == f"--split-at={activity.split.default}"
+        assert commands[-1][-1] == trained.default_pipeline
+    assert dags[dag_id]["tasks"]["partition_data"]["commands"][0][-1] == f"--split-at={trained.split.default}"
+
+
+def test_the_stream_of_answers_has_a_core_for_each_task_it_holds(dags: dict[str, Any]) -> None:
+    flights = application.load("flights", ["streamforest.applications"])
+
+    assert dags["flights_stream"]["tasks"]["answer_requests"]["pool_slots"] == slots(flights)
 
 
 def test_the_streams_clock_is_now(dags: dict[str, Any]) -> None:

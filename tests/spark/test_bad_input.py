@@ -77,6 +77,7 @@ CASES = [
     ("no-candidate", nothing, ["test", "activity"], 65, "run the job train"),
     ("no-model", nothing, ["consume", "activity", "--bootstrap-servers", "127.0.0.1:9"], 65, "no published model"),
     ("no-model-batch", nothing, ["consume", "activity", "--batch", "data"], 65, "no published model"),
+    ("no-day", nothing, ["consume", "activity", "--batch", "data", "--day", "2013-12-24"], 64, "--day goes with"),
     ("nothing-to-send", nothing, ["produce", "activity", "--bootstrap-servers", "127.0.0.1:9"], 65, "nothing to send"),
     ("no-samples", nothing, ["sample", "activity", "--samples", "0"], 64, "--samples 0"),
     ("unwritable-model", file_for_a_folder("model"), ["train", "activity"], 65, "cannot write to"),

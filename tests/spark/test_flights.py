@@ -471,3 +471,35 @@ def test_a_raw_file_is_answered_as_the_requests_it_holds(
     answers = spark.read.parquet(report["path"]).collect()
     assert 0 < report["rows"] == report["predictions"] == len({answer["UUID"] for answer in answers}) <= 30
     assert {answer["Prediction"] for answer in answers} <= {0, 1, 2, 3}
+
+
+def test_one_day_of_what_partition_left_is_answered(home: Path, reports: dict[str, Any], spark: SparkSession) -> None:
+    assert reports
+    testing = "data/flights/partitioned/testing"
+    rows = spark.read.parquet(str(home / testing)).groupBy("FlightDate").count().orderBy("FlightDate").first()
+    assert rows is not None
+    batch = ["consume", "flights", "--home", str(home), "--batch", testing, "--day"]
+
+    report = cli.run([*batch, str(rows["FlightDate"])], spark=spark)
+
+    answers = spark.read.parquet(report["path"]).collect()
+    assert report["rows"] == len(answers) == rows["count"]
+    assert {answer["FlightDate"] for answer in answers} == {str(rows["FlightDate"])}
+    with pytest.raises(BadInput, match="no events of 2012-02-29"):
+        cli.run([*batch, "2012-02-29"], spark=spark)
+
+
+def test_without_a_file_the_packages_flights_are_taken(tmp_path: Path) -> None:
+    context = Context(
+        application=application.load("flights", ["streamforest.applications"]),
+        settings=settings.load(home=tmp_path),
+        name="partition",
+    )
+
+    (found,) = context.history()
+
+    assert found == tmp_path / "data" / "flights" / package.HISTORY
+    assert found.read_bytes().count(b"\n") == 336_777
+    found.write_bytes(b"")
+    with pytest.raises(BadInput, match="is empty"):
+        context.history()

@@ -1,12 +1,14 @@
-"""The DAGs of an application: train, sample, stream, and predict from files. A DAG file calls one function of these.
+"""The DAGs of an application: train, sample, stream, answer, and predict from files. A DAG file calls one of these.
 
-Parsing them asks for nothing but environment variables. All are active from the start and see to the order by
-themselves: training begins at once, the others wait for the files that they need, in the triggerer.
+Parsing them asks for nothing but environment variables. Those of the first application are active from the start and
+see to the order by themselves: training begins at once, the others wait for the files that they need, in the triggerer.
+Another application's wait, ``paused``, for somebody who wants it: a small machine has room for one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +25,8 @@ Schedule: TypeAlias = "str | CronTriggerTimetable"
 
 _DAILY = CronTriggerTimetable("0 0 * * *", timezone="UTC", run_immediately=True)
 _DEFAULTS = {"owner": "streamforest", "retries": 2, "retry_delay": timedelta(minutes=1)}
+_ANSWERING_S = 6 * 3600
+"""Between two runs of a stream of answers nobody answers for about half a minute."""
 _MODEL_PRIORITY, _SAMPLE_PRIORITY, _STREAM_PRIORITY = 3, 2, 1
 """Of tasks that wait for cores: without a model nothing else has anything to do."""
 
@@ -47,9 +51,11 @@ def training(
     split_at: str,
     doc: str | None,
     schedule: Schedule = _DAILY,
+    paused: bool = False,
 ) -> DAG:
     """partition_data → train_model → test_model; the last two are mapped over the pipelines, one at a time."""
-    with _dag(dag_id, application, schedule, doc, {"split_at": Param(split_at, type="string")}) as dag:
+    params = {"split_at": Param(split_at, type="string")}
+    with _dag(dag_id, application, schedule, doc, params, paused=paused) as dag:
         partition = _batch(
             "partition_data",
             timedelta(hours=2),
@@ -116,23 +122,60 @@ def streaming(
     return dag
 
 
-def predicting(
-    dag_id: str, application: str, *, path: str, doc: str | None, schedule: Schedule, prefix: str = ""
+def answering(
+    dag_id: str, application: str, *, cores: int, doc: str | None, prefix: str = "", paused: bool = False
 ) -> DAG:
-    """check_model → predict: the events in ``path`` (below the home), without Kafka."""
-    with _dag(dag_id, application, schedule, doc, {"path": Param(path, type="string")}) as dag:
+    """check_model → answer_requests, one run after the other: for an application that answers single requests.
+
+    ``cores``: as many as its query holds tasks, all the time.
+    """
+    params = {"seconds": Param(_ANSWERING_S, type="number", exclusiveMinimum=0, description="how long to answer")}
+    with _dag(dag_id, application, "@continuous", doc, params, paused=paused) as dag:
+        share = replace(settings.load().stream, cores=cores)
+        arguments = ["consume", application, "--seconds={{ params.seconds }}"]
+        limit = timedelta(seconds=2 * _ANSWERING_S)
+        _check_model(prefix) >> JobOperator(
+            task_id="answer_requests",
+            application_args=arguments,
+            **_named(arguments),
+            **_resources(share, limit, _STREAM_PRIORITY),
+        )
+    return dag
+
+
+def predicting(
+    dag_id: str,
+    application: str,
+    *,
+    path: str,
+    doc: str | None,
+    schedule: Schedule,
+    prefix: str = "",
+    paused: bool = False,
+) -> DAG:
+    """check_model → predict: the events in ``path`` (below the home), of one day or all, without Kafka."""
+    params = {"path": Param(path, type="string"), "day": Param("", type="string", description="empty: all days")}
+    with _dag(dag_id, application, schedule, doc, params, paused=paused) as dag:
         predict = _batch(
             "predict",
             timedelta(hours=1),
             priority=_SAMPLE_PRIORITY,
-            application_args=["consume", application, "--batch={{ params.path }}"],
+            application_args=["consume", application, "--batch={{ params.path }}", "--day={{ params.day }}"],
         )
         predict.doc_md = _DOCS["batch"] + _RETURNS
         _check_model(prefix) >> predict
     return dag
 
 
-def _dag(dag_id: str, application: str, schedule: Schedule, doc: str | None, params: Mapping[str, Param]) -> DAG:
+def _dag(
+    dag_id: str,
+    application: str,
+    schedule: Schedule,
+    doc: str | None,
+    params: Mapping[str, Param],
+    *,
+    paused: bool = False,
+) -> DAG:
     return DAG(
         dag_id,
         schedule=schedule,
@@ -142,7 +185,7 @@ def _dag(dag_id: str, application: str, schedule: Schedule, doc: str | None, par
         tags=["streamforest", application],
         catchup=False,
         max_active_runs=1,
-        is_paused_upon_creation=False,
+        is_paused_upon_creation=paused,
         default_args=_DEFAULTS,
         render_template_as_native_obj=False,
     )

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from streamforest import files
-from streamforest.application import Answering, Prediction
+from streamforest.application import Answering, Application, Prediction
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs import answers
@@ -54,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-recorded", action="store_true", help="with --batch: each prediction by the version that the record names"
     )
+    parser.add_argument("--day", metavar="DAY", help="with --batch: events of this day alone, such as 2013-12-24")
     parser.add_argument("--reset", action="store_true", help="remove the record and its checkpoint, and start anew")
 
 
@@ -72,8 +73,12 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage(
             f"application {context.application.name} keeps no record of folders", "leave --as-recorded out"
         )
+    if options.day and not (options.batch and isinstance(predict, Answering) and predict.day):
+        raise WrongUsage(
+            "--day goes with --batch, for an application whose events are of a day", "leave it out, or say --batch PATH"
+        )
     if options.batch:
-        return _batch(context, options.batch, options.as_recorded)
+        return _batch(context, options.batch, options.as_recorded, options.day)
     return answers.run(context, options) if isinstance(predict, Answering) else _stream(context, predict, options)
 
 
@@ -163,7 +168,7 @@ def _stop(query: StreamingQuery) -> None:
     query.stop()
 
 
-def _batch(context: Context, path: Path, as_recorded: bool) -> Report:
+def _batch(context: Context, path: Path, as_recorded: bool, day: str | None) -> Report:
     application, places = context.application, context.places
     source = path if path.is_absolute() else context.settings.home / path
     if not source.exists():
@@ -172,6 +177,8 @@ def _batch(context: Context, path: Path, as_recorded: bool) -> Report:
     context.models.verify(champion)
     files.require_writable(places.predictions)
     events = _events(context, source)
+    if day:
+        events = _of_day(application, events, day)
     turns: dict[str, DataFrame | None] = {champion.version: None}
     if as_recorded:
         turns = {**recorded.turns(application, places.predictions, events, champion.version)}
@@ -199,16 +206,33 @@ def _batch(context: Context, path: Path, as_recorded: bool) -> Report:
 
 
 def _events(context: Context, source: Path) -> DataFrame:
-    """Events in a folder or file of parquet, or the accepted records of a raw file."""
+    """Events in a folder or file of parquet, the rows that partition left, or the accepted records of a raw file."""
     application = context.application
     names = application.schemas.event.names
-    if source.is_dir() or source.suffix == ".parquet":
+    if source in (context.places.training, context.places.testing):
+        rows = context.partitioned(source)
+    elif source.is_dir() or source.suffix == ".parquet":
         return context.spark.read.schema(application.schemas.event).parquet(str(source))
-    accepted = application.read(context.spark, [source]).where(F.col("reason").isNull())
-    if not set(names) <= set(accepted.columns):
-        # Such as a request's id, which no raw file has: the sample that is all of them brings it.
-        accepted = application.sample(accepted, accepted.count(), 0)
-    return accepted.select(*names)
+    else:
+        rows = application.read(context.spark, [source]).where(F.col("reason").isNull())
+    if not set(names) <= set(rows.columns):
+        # Such as a request's id, which no flight has: the sample that is all of them brings it.
+        rows = application.sample(rows, rows.count(), 0)
+    return rows.select(*names)
+
+
+def _of_day(application: Application, events: DataFrame, day: str) -> DataFrame:
+    """The events of one day.
+
+    Raises:
+        BadInput: there are none.
+    """
+    predict = application.predict
+    column = predict.day if isinstance(predict, Answering) else ""
+    found = events.where(F.col(column).cast("string").startswith(day))
+    if found.isEmpty():
+        raise BadInput(f"there are no events of {day}", "give a day of those files, such as 2013-12-24")
+    return found
 
 
 JOB = Job(name="consume", summary="events from Kafka to predictions", run=run, arguments=arguments, streams=True)

