@@ -38,10 +38,15 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
+def possible() -> bool:
+    """True where an engine has the image."""
+    return shutil.which("docker") is not None and docker("image", "inspect", IMAGE).returncode == 0
+
+
 @contextlib.contextmanager
 def running() -> Iterator[Mongo]:
     """A server that answers; the test is skipped where no engine has the image."""
-    if shutil.which("docker") is None or docker("image", "inspect", IMAGE).returncode:
+    if not possible():
         pytest.skip(f"no engine here that has the image {IMAGE}")
     password = uuid.uuid4().hex
     with socket.socket() as free:

@@ -21,13 +21,18 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from streamforest.embedded.broker import Broker
 from streamforest.embedded.doctor import BROWSERS
+from streamforest.store import connect
+from tests import clients, mongo
 from tests.flights import published_home
 from tests.homes import REPOSITORY, environment
+from tests.mongo import Mongo
 
 LIMIT_S = 60
 START_S = 400
 """Of a stream's start, seconds on a machine that has nothing else to do."""
 TIMEOUT_S = 3
+AWAY_S = 20
+"""How long the store is away."""
 FORM = "/flights/delays/predict_kafka"
 GOOD = {"Origin": "JFK", "Dest": "LAX", "FlightNum": "1262", "DepDelay": "12"}
 QUIET = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -42,6 +47,8 @@ class Site:
 
     home: Path
     broker: Broker
+    mongo: Mongo | None = None
+    """Where answers are kept; None: in a file."""
     web: subprocess.Popen[str] | None = None
     stream: subprocess.Popen[bytes] | None = None
     address: str = ""
@@ -54,7 +61,10 @@ class Site:
     def open_pages(self) -> None:
         command = [sys.executable, "-P", "-m", "streamforest.web", "--home", str(self.home), "--port", "0"]
         variables = environment(
-            STREAMFOREST_BOOTSTRAP_SERVERS=self.broker.bootstrap_servers, STREAMFOREST_WEB_TIMEOUT_S=str(TIMEOUT_S)
+            STREAMFOREST_BOOTSTRAP_SERVERS=self.broker.bootstrap_servers,
+            STREAMFOREST_WEB_TIMEOUT_S=str(TIMEOUT_S),
+            STREAMFOREST_WEB_RATE="1000",
+            STREAMFOREST_STORE=self.mongo.address if self.mongo else "",
         )
         self.web = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
         assert self.web.stderr is not None
@@ -88,8 +98,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = published_home(tmp_path_factory.mktemp("pages"))
-    with Broker(home / "data" / "kafka") as broker:
-        found = Site(home, broker)
+    with Broker(home / "data" / "kafka") as broker, contextlib.ExitStack() as beside:
+        found = Site(home, broker, beside.enter_context(mongo.running()) if mongo.possible() else None)
         try:
             found.start_stream()
             found.open_pages()
@@ -247,6 +257,35 @@ def test_on_a_phone_the_answer_comes_into_view(page: Page) -> None:
         answer = page.wait_for("OK").find_element(By.TAG_NAME, "h2")
         in_view = "const at = arguments[0].getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
         WebDriverWait(page.browser, LIMIT_S).until(lambda _: page.browser.execute_script(in_view, answer))
+
+
+def test_a_store_that_is_away_under_load_keeps_nobody_from_an_answer_and_gets_each_once(site: Site) -> None:
+    if site.mongo is None:
+        pytest.skip(f"no engine here that has the image {mongo.IMAGE}")
+    with clients.asking(site.address, GOOD | {"Carrier": "DL", "FlightDate": "2013-12-20"}, rate=20) as answered:
+        time.sleep(3)
+        site.mongo.stop()
+        time.sleep(AWAY_S)
+        site.mongo.start()
+        time.sleep(3)
+
+    assert len(answered) > AWAY_S * 10
+    assert {status for status, _ in answered} == {"OK"}
+    ids = {found for _, found in answered}
+    assert len(ids) == len(answered)
+    with contextlib.closing(connect(site.mongo.address)) as store:
+        until = time.monotonic() + LIMIT_S
+        while kept := [found for found in ids if store.answer(found) is None]:
+            assert time.monotonic() < until, f"{len(kept)} of {len(ids)} answers are not in the store"
+            time.sleep(1)
+
+
+def test_thousands_of_connections_are_served_or_told_to_come_again(site: Site) -> None:
+    told = clients.crowd(site.address, 3000)
+
+    assert set(told) <= {200, 503}
+    assert told[200] > 0
+    assert clients.status(f"{site.address}{FORM}") == 200
 
 
 def test_without_the_stream_it_is_a_timeout_with_what_to_do_and_then_the_answer(page: Page) -> None:
