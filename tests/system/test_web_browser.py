@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,7 @@ class Site:
     broker: Broker
     mongo: Mongo | None = None
     """Where answers are kept; None: in a file."""
-    web: subprocess.Popen[str] | None = None
+    web: subprocess.Popen[bytes] | None = None
     stream: subprocess.Popen[bytes] | None = None
     address: str = ""
     logs: list[Path] = field(default_factory=list)
@@ -66,13 +67,15 @@ class Site:
             STREAMFOREST_WEB_RATE="1000",
             STREAMFOREST_STORE=self.mongo.address if self.mongo else "",
         )
-        self.web = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
-        assert self.web.stderr is not None
-        for line in self.web.stderr:
-            if "pages at " in line:
-                self.address = line.rpartition(" ")[2].strip()
-                break
-        assert self.address, "the pages did not start"
+        log = self._log("web.log")
+        with log.open("wb") as written:
+            self.web = subprocess.Popen(command, env=variables, stderr=written)
+        until = time.monotonic() + LIMIT_S
+        while not (told := re.search(r"pages at (\S+)\n", log.read_text())):
+            assert self.web.poll() is None, log.read_text()
+            assert time.monotonic() < until, "the pages did not start"
+            time.sleep(0.2)
+        self.address = told[1]
 
     def start_stream(self) -> None:
         command = [sys.executable, str(REPOSITORY / "code" / "main.py"), "consume", "flights"]
@@ -91,8 +94,6 @@ class Site:
             process.send_signal(signal.SIGTERM)
         for process in running:
             process.wait(timeout=LIMIT_S)
-        if self.web is not None and self.web.stderr is not None:
-            self.web.stderr.close()
 
 
 @pytest.fixture(scope="module")
