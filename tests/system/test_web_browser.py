@@ -71,7 +71,8 @@ class Site:
         with log.open("wb") as written:
             self.web = subprocess.Popen(command, env=variables, stderr=written)
         until = time.monotonic() + LIMIT_S
-        while not (told := re.search(r"pages at (\S+)\n", log.read_text())):
+        # What is asked before Kafka has answered is an error at once.
+        while not (told := re.search(r"(?s)pages at (\S+)\n.*Kafka at \S+ answers\n", log.read_text())):
             assert self.web.poll() is None, log.read_text()
             assert time.monotonic() < until, "the pages did not start"
             time.sleep(0.2)
