@@ -61,6 +61,9 @@ def _everywhere(settings: Settings) -> dict[str, str]:
         # A shard's or a user's rows go to Python in few pieces: each costs a round trip.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
         "spark.sql.parquet.compression.codec": "zstd",
+        # Each table that is joined by broadcast takes at least a page, of up to 64 MB by default. A flight is looked up
+        # in a dozen small tables.
+        "spark.buffer.pageSize": "2m",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.sql.streaming.metricsEnabled": "false",
