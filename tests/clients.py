@@ -20,7 +20,9 @@ _AT_ONCE = 100
 @contextlib.contextmanager
 def asking(address: str, request: Mapping[str, str], rate: float) -> Iterator[list[tuple[str, str]]]:
     """So many requests a second while the block lasts; status and id of each are in the list after it."""
-    over, found, asked = threading.Event(), [], list[Future[tuple[str, str]]]()
+    over = threading.Event()
+    found: list[tuple[str, str]] = []
+    asked: list[Future[tuple[str, str]]] = []
 
     def send() -> None:
         due = time.monotonic()
