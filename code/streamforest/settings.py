@@ -97,7 +97,7 @@ def load(
     | ``STREAMFOREST_APPLICATIONS`` | ``streamforest.applications`` (more packages after a comma) |
     | ``STREAMFOREST_BOOTSTRAP_SERVERS`` | none |
     | ``STREAMFOREST_SPARK_MASTER`` | ``local[*]`` |
-    | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``2g`` |
+    | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``3g`` |
     | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``off`` (jobs say themselves what went wrong) |
     | ``STREAMFOREST_SPARK_DRIVER_HOST`` | none |
     | ``STREAMFOREST_SPARK_DRIVER_PORT`` | none |
@@ -127,7 +127,7 @@ def load(
         tracking_uri=tracking_uri or environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home_path}/model/mlflow.db",
         store=environ.get("STREAMFOREST_STORE") or f"sqlite:///{home_path}/data/store.db",
         spark_master=environ.get("STREAMFOREST_SPARK_MASTER", "local[*]"),
-        spark_driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "2g"),
+        spark_driver_memory=environ.get("STREAMFOREST_SPARK_DRIVER_MEMORY", "3g"),
         spark_log_level=environ.get("STREAMFOREST_SPARK_LOG_LEVEL", "off"),
         spark_driver_host=environ.get("STREAMFOREST_SPARK_DRIVER_HOST") or None,
         spark_driver_port=int(environ.get("STREAMFOREST_SPARK_DRIVER_PORT") or 0) or None,
