@@ -204,7 +204,7 @@ class Demo:
         return compared
 
     def _predicted(self, folder: str) -> pa.Table:
-        schema = to_arrow_schema(self._application.schemas.prediction)
+        schema = to_arrow_schema(self._application.schemas.prediction, timezone="UTC")
         return comparison.read(self._places.predictions.glob(f"{folder}/*.parquet"), schema)
 
     def _found(self, reports: Mapping[str, Any], started: float) -> DemoReport:
