@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as InPath
@@ -17,12 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
 from streamforest.errors import StreamforestError
-from streamforest.web import service
+from streamforest.web import following, schema, service
 from streamforest.web.asking import FIELDS, FIRST_DAY, LAST_DAY, LEAST_DELAY, MOST_DELAY, understand
 from streamforest.web.desk import Reply, Status
-
-if TYPE_CHECKING:
-    from streamforest.web.app import Office
 
 FORM = "/flights/delays/predict_kafka"
 RESULTS = "/flights/delays/predict_batch/results"
@@ -69,7 +66,7 @@ async def form(
     id: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,  # noqa: A002
 ) -> Response:
     """With ``id`` the answer to that request below the form; other parameters fill the form in."""
-    office = _office(request)
+    office = service.office_of(request)
     given = {name: request.query_params.get(name, "")[:40] for name in FIELDS}
     reply = None
     if id is not None:
@@ -87,17 +84,15 @@ async def form(
     summary="Ask with the form, without JavaScript",
     status_code=303,
     responses={
-        **{code: _told(wrong["description"]) for code, wrong in service.WRONG.items()},
+        **{code: _told(wrong["description"]) for code, wrong in schema.WRONG.items()},
         422: _told("The form again, with what is wrong"),
     },
-    openapi_extra={
-        "requestBody": {"required": True, "content": {service.FORM_TYPE: {"schema": service.FIELDS_SCHEMA}}}
-    },
+    openapi_extra={"requestBody": {"required": True, "content": {schema.FORM_TYPE: {"schema": schema.FIELDS_SCHEMA}}}},
 )
 async def submit(request: Request) -> Response:
     """Leads to the page of the request."""
     accepted_ms = service.now_ms()
-    office = _office(request)
+    office = service.office_of(request)
     given = await service.fields(request)
     asked = understand(given, office.catalogue)
     if asked.event is None:
@@ -111,7 +106,7 @@ async def submit(request: Request) -> Response:
 async def answer(request: Request, id: service.Identity) -> Response:  # noqa: A002 - the name in the address
     """What the form's page puts in place at each change."""
     try:
-        reply = await service.found(_office(request), id)
+        reply = await service.found(service.office_of(request), id)
     except HTTPException as error:
         reply = Reply(id=id, status=Status.ERROR, message=str(error.detail))
     return _page(request, "answer.html", **_answer(request, reply))
@@ -156,10 +151,10 @@ async def results(
         page=number,
         pages=pages,
         results=RESULTS,
-        counts=_counts(rows, _office(request).classes),
-        carriers=_carriers(rows, len(_office(request).classes)),
-        names=_office(request).catalogue.carriers,
-        classes=_office(request).classes,
+        counts=_counts(rows, service.office_of(request).classes),
+        carriers=_carriers(rows, len(service.office_of(request).classes)),
+        names=service.office_of(request).catalogue.carriers,
+        classes=service.office_of(request).classes,
     )
 
 
@@ -185,13 +180,13 @@ async def activity_now(request: Request) -> Response:
 )
 async def activity_events(request: Request) -> Response:
     """An event ``change`` whenever something did, at most two a second."""
-    office = _office(request)
+    office = service.office_of(request)
 
     async def stream() -> AsyncIterator[str]:
         async for changed in office.board.changes(15.0):
-            yield service.event("change", {}) if changed else ": still here\n\n"
+            yield following.event("change", {}) if changed else ": still here\n\n"
 
-    return service.following(office, stream())
+    return following.following(office, stream())
 
 
 @router.get("/favicon.ico", include_in_schema=False)
@@ -205,11 +200,6 @@ def error(request: Request, status: int, message: str) -> HTMLResponse:
     return _page(request, "error.html", status, status=status, message=message)
 
 
-def _office(request: Request) -> Office:
-    office: Office = request.app.state.office
-    return office
-
-
 def _page(request: Request, template: str, status_code: int = 200, **values: object) -> HTMLResponse:
     page: HTMLResponse = _templates.TemplateResponse(request, template, values, status_code=status_code)
     return page
@@ -218,7 +208,7 @@ def _page(request: Request, template: str, status_code: int = 200, **values: obj
 def _form(
     request: Request, given: Mapping[str, str], errors: Mapping[str, str], reply: Reply | None, status_code: int = 200
 ) -> Response:
-    office = _office(request)
+    office = service.office_of(request)
     return _page(
         request,
         "predict.html",
@@ -234,7 +224,7 @@ def _form(
 
 def _answer(request: Request, reply: Reply) -> dict[str, Any]:
     """What the answer's piece is made of."""
-    office = _office(request)
+    office = service.office_of(request)
     prediction = reply.prediction or {}
     probabilities = [one for one in prediction.get("Probabilities") or [] if isinstance(one, (int, float))]
     chosen = prediction.get("Prediction")
@@ -260,7 +250,7 @@ def _typed(value: object) -> str:
 
 async def _kept(request: Request, method: str, *arguments: str) -> Any:  # noqa: ANN401 - whatever the store returns
     try:
-        return await run_in_threadpool(getattr(_office(request).store, method), *arguments)
+        return await run_in_threadpool(getattr(service.office_of(request).store, method), *arguments)
     except StreamforestError as problem:
         raise HTTPException(503, f"{problem}. Try again.") from None
 
@@ -291,7 +281,7 @@ def _carriers(rows: Sequence[Mapping[str, Any]], classes: int) -> list[dict[str,
 
 
 def _activity(request: Request) -> dict[str, Any]:
-    office = _office(request)
+    office = service.office_of(request)
     doing = office.board.doing
     return {
         "doing": doing[:ROWS],

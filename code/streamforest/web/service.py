@@ -8,111 +8,29 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Header, HTTPException, Path, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from streamforest.errors import StreamforestError
-from streamforest.web.asking import FIELDS, LEAST_DELAY, MOST_DELAY, Asked, stamped, understand
+from streamforest.web.asking import Asked, stamped, understand
 from streamforest.web.channel import NotSent
 from streamforest.web.desk import Reply, Status
+from streamforest.web.following import event, following
+from streamforest.web.schema import FIELDS_SCHEMA, FORM_TYPE, JSON_TYPE, WRONG, AskedOut, HealthOut, ReplyOut, WrongOut
 
 if TYPE_CHECKING:
     from streamforest.web.app import Office
 
 PREDICT = "/flights/delays/predict/classify_realtime"
-LONGEST_STREAM_S = 900.0
-_BEAT_S = 15.0
 _HEALTH_S = 4.0
-JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 
 router = APIRouter()
 
 Identity = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="What asking returned as id")]
-
-
-class StagesOut(BaseModel):
-    """Milliseconds of each stage; null where it is not known."""
-
-    to_kafka: float | None = Field(description="from acceptance to the request in Kafka")
-    spark: float | None = Field(description="from the request in Kafka to the answer in Kafka")
-    to_page: float | None = Field(description="from the answer in Kafka to its being readable here")
-    total: float | None = Field(description="from acceptance to its being readable here")
-
-
-class ReplyOut(BaseModel):
-    """The state of a request."""
-
-    status: Literal["WAIT", "OK", "ERROR", "TIMEOUT"]
-    id: str
-    prediction: dict[str, Any] | None = Field(None, description="the answer, where the status is OK")
-    message: str | None = Field(None, description="what is wrong and what to do")
-    latency_ms: StagesOut | None = None
-
-
-class AskedOut(BaseModel):
-    """A request that is on its way."""
-
-    status: Literal["OK"]
-    id: str
-    response: str = Field(description="where to read the answer")
-
-
-class WrongOut(BaseModel):
-    """Why nothing was asked or found."""
-
-    status: Literal["ERROR"]
-    message: str
-    id: str | None = None
-    errors: dict[str, str] | None = Field(None, description="a sentence for each field that is wrong")
-
-
-class DependencyOut(BaseModel):
-    """One thing that the pages depend on."""
-
-    ok: bool | None = Field(description="null where nobody can tell")
-    detail: str
-
-
-class HealthOut(BaseModel):
-    """All of them; ``ok`` where the pages can do their work."""
-
-    status: Literal["ok", "degraded"]
-    dependencies: dict[str, DependencyOut]
-    waiting: int = Field(description="requests without an answer")
-
-
-FIELDS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": list(FIELDS),
-    "additionalProperties": False,
-    "properties": {
-        "Carrier": {"type": "string", "description": "code of an airline, such as AA"},
-        "Origin": {"type": "string", "description": "code of an airport, such as JFK"},
-        "Dest": {"type": "string", "description": "code of another airport"},
-        "FlightDate": {"type": "string", "format": "date"},
-        "FlightNum": {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"},
-        "DepDelay": {
-            "type": "number",
-            "minimum": LEAST_DELAY,
-            "maximum": MOST_DELAY,
-            "description": "minutes late at departure, negative when early",
-        },
-    },
-}
-WRONG: dict[int | str, dict[str, Any]] = {
-    400: {"model": WrongOut, "description": "The body is no JSON object and no form"},
-    403: {"model": WrongOut, "description": "Sent by a page of another site"},
-    413: {"model": WrongOut, "description": "The body is too large"},
-    415: {"model": WrongOut, "description": f"Neither {JSON_TYPE} nor {FORM_TYPE}"},
-    422: {"model": WrongOut, "description": "A field is wrong; errors says which and why"},
-    429: {"model": WrongOut, "description": "Too many requests of one client"},
-    503: {"model": WrongOut, "description": "Kafka does not answer, or too many requests wait"},
-}
 
 
 @router.post(
@@ -134,7 +52,7 @@ async def ask(
 ) -> Response:
     """Send a request to the stream; its answer is read at ``response``."""
     accepted_ms = now_ms()
-    office = _office(request)
+    office = office_of(request)
     asked = understand(await fields(request), office.catalogue)
     if asked.event is None:
         return wrong(asked)
@@ -162,7 +80,7 @@ async def ask(
 )
 async def response(request: Request, id: Identity) -> Response:  # noqa: A002 - the name in the address
     """WAIT, OK with the prediction, ERROR, or TIMEOUT (which may still become OK)."""
-    return JSONResponse(shown(await found(_office(request), id)))
+    return JSONResponse(shown(await found(office_of(request), id)))
 
 
 @router.get(
@@ -181,7 +99,7 @@ async def response(request: Request, id: Identity) -> Response:  # noqa: A002 - 
 )
 async def events(request: Request, id: Identity) -> Response:  # noqa: A002 - the name in the address
     """Server-sent events ``reply`` with what the address without ``/events`` returns; the answer is the last."""
-    office = _office(request)
+    office = office_of(request)
     first = await found(office, id)
 
     async def stream() -> AsyncIterator[str]:
@@ -202,7 +120,7 @@ async def events(request: Request, id: Identity) -> Response:  # noqa: A002 - th
 )
 async def health(request: Request) -> Response:
     """Kafka and the store are asked; the stream is judged by its answers."""
-    office = _office(request)
+    office = office_of(request)
     state = {"kafka": _kafka(office), "store": await _store(office), "stream": _stream(office)}
     well = all(one["ok"] is not False for one in state.values())
     body = {"status": "ok" if well else "degraded", "dependencies": state, "waiting": office.desk.length}
@@ -210,9 +128,10 @@ async def health(request: Request) -> Response:
     return JSONResponse(body, status_code=200 if usable else 503)
 
 
-def _office(request: Request) -> Office:
-    office: Office = request.app.state.office
-    return office
+def office_of(request: Request) -> Office:
+    """What the routes of the application work with."""
+    found: Office = request.app.state.office
+    return found
 
 
 async def fields(request: Request) -> Mapping[str, Any]:
@@ -299,7 +218,7 @@ def shown(reply: Reply) -> dict[str, Any]:
 
 
 def stages(reply: Reply) -> dict[str, float | None]:
-    """Milliseconds by stage, as :class:`StagesOut` names them."""
+    """Milliseconds by stage, as :class:`~streamforest.web.schema.StagesOut` names them."""
     times = (reply.prediction or {}).get("latency") or {}
     accepted, asked, answered = (_number(times.get(name)) for name in ("acceptedMs", "kafkaMs", "answeredMs"))
     return {
@@ -308,48 +227,6 @@ def stages(reply: Reply) -> dict[str, float | None]:
         "to_page": _between(answered, reply.readable_ms),
         "total": _between(accepted, reply.readable_ms),
     }
-
-
-def event(name: str, data: object) -> str:
-    """One server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
-
-
-def following(office: Office, stream: AsyncIterator[str]) -> Response:
-    """A response of events, with a comment where nothing happens, so that proxies keep it open.
-
-    Raises:
-        HTTPException: 503, half of all connections follow something already.
-    """
-    if office.streams >= office.settings.connections // 2:
-        raise HTTPException(503, "Too many pages follow something now. Read the address without /events instead.")
-
-    async def body() -> AsyncIterator[str]:
-        office.streams += 1
-        coming = asyncio.ensure_future(anext(stream, None))
-        over = asyncio.ensure_future(office.closing.wait())
-        try:
-            yield ": here\n\n"
-            until = time.monotonic() + LONGEST_STREAM_S
-            while time.monotonic() < until:
-                await asyncio.wait({coming, over}, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                if over.done():
-                    return
-                if not coming.done():
-                    yield ": still here\n\n"
-                    continue
-                text = coming.result()
-                if text is None:
-                    return
-                yield text
-                coming = asyncio.ensure_future(anext(stream, None))
-        finally:
-            coming.cancel()
-            over.cancel()
-            office.streams -= 1
-
-    headers = {"x-accel-buffering": "no"}
-    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
 
 
 def now_ms() -> float:
