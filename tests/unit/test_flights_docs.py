@@ -10,8 +10,8 @@ import pytest
 
 from streamforest import application
 from streamforest.applications.flights import answering, classes, events, pipelines, reading, schemas
+from tests.guide import quoted, read, section, stages, table
 from tests.homes import REPOSITORY
-from tests.unit.test_docs import quoted, read, section, stages, table
 
 PAGE = "flights.md"
 FLIGHTS = application.load("flights", ["streamforest.applications"])
