@@ -108,10 +108,8 @@ class PastMeansModel(TableModel, _Past):
         date = F.col(self.getOrDefault(self.dateCol))
         frame = dataset.withColumn("_day", F.when(date > F.lit(last), F.lit(last)).otherwise(date) if last else date)
         for scope in self.parsed():
-            rows = self.rows().filter(pc.equal(self.rows().column(_SCOPE), scope.output))
-            table = self.frame(
-                rows.select([_DAY, _KEY, _VALUE]).rename_columns(["_past_day", "_past_key", scope.output])
-            )
+            rows = self.rows_of(_SCOPE, scope.output).select([_DAY, _KEY, _VALUE])
+            table = self.frame(rows.rename_columns(["_past_day", "_past_key", scope.output]))
             same = (F.col("_day") == F.col("_past_day")) & (key_of(scope.keys) == F.col("_past_key"))
             frame = frame.join(F.broadcast(table), on=same, how="left").drop("_past_day", "_past_key")
         return frame.drop("_day")

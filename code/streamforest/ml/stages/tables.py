@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -30,6 +31,10 @@ class TableModel(Model, MLReadable, MLWritable):
     def rows(self) -> pa.Table:
         """The table."""
         return self._rows
+
+    def rows_of(self, column: str, value: object) -> pa.Table:
+        """The rows with a value in a column."""
+        return self._rows.filter(pc.equal(self._rows.column(column), value))
 
     def frame(self, rows: pa.Table | None = None) -> DataFrame:
         """The table, or another one made from it, as Spark joins it."""

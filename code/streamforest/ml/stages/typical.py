@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark import keyword_only
 from pyspark.ml import Estimator
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -82,7 +80,7 @@ class TypicalValuesModel(TableModel, _Typical):
                 frame = frame.withColumns(self._overall(level, names))
                 continue
             key = f"_key_{level}"
-            learnt = self._of(level).select([_KEY, *names])
+            learnt = self.rows_of(_LEVEL, level).select([_KEY, *names])
             table = self.frame(learnt.rename_columns([key, *(f"_{level}_{name}" for name in names)]))
             frame = frame.withColumn("_looked_up", key_of(columns))
             frame = frame.join(F.broadcast(table), on=F.col("_looked_up") == F.col(key), how="left")
@@ -96,9 +94,5 @@ class TypicalValuesModel(TableModel, _Typical):
 
     def _overall(self, level: int, names: list[str]) -> dict[str, Column]:
         """The columns, where null with the one value that is learnt of all rows."""
-        (row, *_) = self._of(level).to_pylist() or [{}]
+        (row, *_) = self.rows_of(_LEVEL, level).to_pylist() or [{}]
         return {name: F.coalesce(F.col(name), F.lit(row.get(name)).cast("double")) for name in names}
-
-    def _of(self, level: int) -> pa.Table:
-        """What was learnt of the rows of a level."""
-        return self.rows().filter(pc.equal(self.rows().column(_LEVEL), level))
