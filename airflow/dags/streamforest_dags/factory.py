@@ -131,14 +131,11 @@ def answering(
     """
     params = {"seconds": Param(_ANSWERING_S, type="number", exclusiveMinimum=0, description="how long to answer")}
     with _dag(dag_id, application, "@continuous", doc, params, paused=paused) as dag:
-        share = replace(settings.load().stream, cores=cores)
-        arguments = ["consume", application, "--seconds={{ params.seconds }}"]
-        limit = timedelta(seconds=2 * _ANSWERING_S)
-        _check_model(prefix) >> JobOperator(
-            task_id="answer_requests",
-            application_args=arguments,
-            **_named(arguments),
-            **_resources(share, limit, _STREAM_PRIORITY),
+        _check_model(prefix) >> _stream(
+            "answer_requests",
+            ["consume", application, "--seconds={{ params.seconds }}"],
+            limit=timedelta(seconds=2 * _ANSWERING_S),
+            cores=cores,
         )
     return dag
 
@@ -243,12 +240,19 @@ def _mapped(task_id: str, limit: timedelta, each: Sequence[Sequence[str]]) -> Ma
     ).expand(application_args=[list(arguments) for arguments in each])
 
 
-def _stream(task_id: str, application_args: Sequence[str]) -> JobOperator:
+def _stream(
+    task_id: str,
+    application_args: Sequence[str],
+    *,
+    limit: timedelta = timedelta(hours=1),
+    cores: int | None = None,
+) -> JobOperator:
+    share = settings.load().stream
     return JobOperator(
         task_id=task_id,
         application_args=list(application_args),
         **_named(application_args),
-        **_resources(settings.load().stream, timedelta(hours=1), _STREAM_PRIORITY),
+        **_resources(replace(share, cores=cores or share.cores), limit, _STREAM_PRIORITY),
     )
 
 
