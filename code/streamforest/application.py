@@ -249,6 +249,11 @@ class Application:
     """What a report draws of a stretch of events; None where they are no series."""
 
     @property
+    def day(self) -> str:
+        """Column with an event's day, as 2013-12-24; empty where events are of no day."""
+        return self.predict.day if isinstance(self.predict, Answering) else ""
+
+    @property
     def resample_by(self) -> str:
         """Column of the scored rows by which the gate draws anew."""
         return self.gate.resample_by or self.split.unit

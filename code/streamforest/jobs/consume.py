@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from streamforest import files
-from streamforest.application import Answering, Application, Prediction
+from streamforest.application import Answering, Prediction
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs import answers
@@ -73,7 +73,7 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage(
             f"application {context.application.name} keeps no record of folders", "leave --as-recorded out"
         )
-    if options.day and not (options.batch and isinstance(predict, Answering) and predict.day):
+    if options.day and not (options.batch and context.application.day):
         raise WrongUsage(
             "--day goes with --batch, for an application whose events are of a day", "leave it out, or say --batch PATH"
         )
@@ -178,7 +178,7 @@ def _batch(context: Context, path: Path, as_recorded: bool, day: str | None) -> 
     files.require_writable(places.predictions)
     events = _events(context, source)
     if day:
-        events = _of_day(application, events, day)
+        events = _of_day(events, application.day, day)
     turns: dict[str, DataFrame | None] = {champion.version: None}
     if as_recorded:
         turns = {**recorded.turns(application, places.predictions, events, champion.version)}
@@ -190,9 +190,8 @@ def _batch(context: Context, path: Path, as_recorded: bool, day: str | None) -> 
             model = replace(context.models.load(version), spans=spans)
             recorded.predict(application, model, events).write.mode("append").parquet(str(folder))
     saved = context.spark.read.parquet(str(target))
-    predict = application.predict
-    if isinstance(predict, Answering) and predict.day:
-        say(f"kept in the store: predictions of {answers.keep(context, saved, predict.day):,} days")
+    if application.day:
+        say(f"kept in the store: predictions of {answers.keep(context, saved, application.day):,} days")
     rows, written = events.count(), saved.count()
     return {
         "rows": rows,
@@ -221,15 +220,13 @@ def _events(context: Context, source: Path) -> DataFrame:
     return rows.select(*names)
 
 
-def _of_day(application: Application, events: DataFrame, day: str) -> DataFrame:
-    """The events of one day.
+def _of_day(events: DataFrame, column: str, day: str) -> DataFrame:
+    """The events of one day, which may be followed by a time.
 
     Raises:
         BadInput: there are none.
     """
-    predict = application.predict
-    column = predict.day if isinstance(predict, Answering) else ""
-    found = events.where(F.col(column).cast("string").startswith(day))
+    found = events.where(F.substring(column, 1, len("2013-12-24")) == day)
     if found.isEmpty():
         raise BadInput(f"there are no events of {day}", "give a day of those files, such as 2013-12-24")
     return found

