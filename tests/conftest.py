@@ -22,6 +22,19 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.fixture(autouse=True)
+def the_users_word() -> Iterator[None]:
+    """A test leaves no setting in the environment, where the next one would take it for the user's word."""
+    before = _settings_given()
+    yield
+    assert _settings_given() == before
+
+
+def _settings_given() -> dict[str, str]:
+    """Of the environment."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("STREAMFOREST_", "MLFLOW_TRACKING"))}
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One Spark session for all tests of a process: two local threads, two shuffle partitions, Kafka's connector."""

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +59,15 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 @pytest.fixture
-def runs(ended: Ended) -> Iterator[list[Run]]:
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{ended.home}/model/mlflow.db")
-    yield mlflow.search_runs(experiment_names=["activity"], output_format="list")
-    mlflow.set_tracking_uri(before)
+def client(ended: Ended) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{ended.home}/model/mlflow.db")
+
+
+@pytest.fixture
+def runs(client: mlflow.MlflowClient) -> list[Run]:
+    experiment = client.get_experiment_by_name("activity")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
 
 
 def test_demo_ends_well_after_steps_that_were_announced(ended: Ended) -> None:
@@ -124,9 +127,9 @@ def test_page_carries_the_table_the_mark_and_a_drawn_minute(ended: Ended) -> Non
     assert not re.search(r"https?:", page)
 
 
-def test_mlflow_holds_a_finished_run_of_each_pipeline(ended: Ended, runs: list[Run]) -> None:
-    client = mlflow.MlflowClient()
-
+def test_mlflow_holds_a_finished_run_of_each_pipeline(
+    ended: Ended, client: mlflow.MlflowClient, runs: list[Run]
+) -> None:
     assert {run.data.params["pipeline"] for run in runs} == set(ACTIVITY.pipelines)
     for run in runs:
         assert run.info.status == "FINISHED"
@@ -139,8 +142,8 @@ def test_mlflow_holds_a_finished_run_of_each_pipeline(ended: Ended, runs: list[R
         assert run.info.run_id in ended.out
 
 
-def test_champion_is_the_version_that_predicted(ended: Ended, runs: list[Run]) -> None:
-    champion = mlflow.MlflowClient().get_model_version_by_alias("activity", "champion")
+def test_champion_is_the_version_that_predicted(ended: Ended, client: mlflow.MlflowClient, runs: list[Run]) -> None:
+    champion = client.get_model_version_by_alias("activity", "champion")
 
     assert champion.run_id in {run.info.run_id for run in runs}
     assert f"by model version {champion.version} " in ended.value("predictions")
