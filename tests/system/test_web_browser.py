@@ -32,7 +32,7 @@ LIMIT_S = 60
 START_S = 400
 """Of a stream's start, seconds on a machine that has nothing else to do."""
 TIMEOUT_S = 3
-AWAY_S = 20
+AWAY_S = 60
 """How long the store is away."""
 FORM = "/flights/delays/predict_kafka"
 GOOD = {"Origin": "JFK", "Dest": "LAX", "FlightNum": "1262", "DepDelay": "12"}
