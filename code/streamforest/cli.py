@@ -63,13 +63,14 @@ def run(
         tracking_uri=options.tracking_uri,
     )
     chosen = application.load(options.application, given.applications)
+    name = f"{job.name}-batch" if job.is_batch(options) else job.name
+    streams = job.streams and not job.is_batch(options)
     context = Context(
-        application=chosen, settings=given, name=job.name, streams=job.streams, given_spark=spark, kafka=kafka
+        application=chosen, settings=given, name=job.name, streams=streams, given_spark=spark, kafka=kafka
     )
     progress.configure(given.log_format, job=job.name, application=chosen.name)
-    what = f"the job {job.name} {chosen.name}"
     started = time.monotonic()
-    with files.exclusive(context.places.locks / f"{job.name}.lock", what):
+    with files.exclusive(context.places.locks / f"{name}.lock", f"the job {name} {chosen.name}"):
         report = job.run(context, options)
     seconds = round(time.monotonic() - started, 2)
     return {"job": job.name, "application": chosen.name, "seconds": seconds, **report}

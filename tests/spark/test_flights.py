@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from streamforest import application, cli, settings
+from streamforest import application, cli, files, settings
 from streamforest.application import TrainedModel
 from streamforest.applications.flights import classes, package, schemas
 from streamforest.applications.flights.distances import distances
@@ -295,14 +295,18 @@ def test_a_raw_file_is_answered_as_the_requests_it_holds(
     assert {answer["Prediction"] for answer in answers} <= {0, 1, 2, 3}
 
 
-def test_one_day_of_what_partition_left_is_answered(home: Path, reports: dict[str, Any], spark: SparkSession) -> None:
+def test_one_day_of_what_partition_left_is_answered_beside_the_stream(
+    home: Path, reports: dict[str, Any], spark: SparkSession
+) -> None:
+    """A second stream is kept from starting by the first one's lock; the batch path has its own."""
     assert reports
     testing = "data/flights/partitioned/testing"
     rows = spark.read.parquet(str(home / testing)).groupBy("FlightDate").count().orderBy("FlightDate").first()
     assert rows is not None
     batch = ["consume", "flights", "--home", str(home), "--batch", testing, "--day"]
 
-    report = cli.run([*batch, str(rows["FlightDate"])], spark=spark)
+    with files.exclusive(home / "data" / ".locks" / "flights" / "consume.lock", "the job consume flights"):
+        report = cli.run([*batch, str(rows["FlightDate"])], spark=spark)
 
     answers = spark.read.parquet(report["path"]).collect()
     assert report["rows"] == len(answers) == rows["count"]

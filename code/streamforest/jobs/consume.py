@@ -232,4 +232,11 @@ def _of_day(events: DataFrame, column: str, day: str) -> DataFrame:
     return found
 
 
-JOB = Job(name="consume", summary="events from Kafka to predictions", run=run, arguments=arguments, streams=True)
+JOB = Job(
+    name="consume",
+    summary="events from Kafka to predictions",
+    run=run,
+    arguments=arguments,
+    streams=True,
+    is_batch=lambda options: options.batch is not None,
+)

@@ -143,3 +143,6 @@ class Job:
     run: Callable[[Context, argparse.Namespace], Report]
     arguments: Callable[[argparse.ArgumentParser], None]
     streams: bool = False
+    """Whether it reads or writes Kafka."""
+    is_batch: Callable[[argparse.Namespace], bool] = lambda _: False
+    """Whether these options ask a job that streams for its work from files: such a run may go on beside the stream."""
