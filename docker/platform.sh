@@ -205,6 +205,7 @@ warn_of_publication() {
 bring_up() {
   local limit
   limit=$(setting STREAMFOREST_START_LIMIT_S "${START_LIMIT_S}")
+  remove_left_out
   # Compose itself waits for what others depend on; what does not become healthy is named below.
   compose up --detach --no-build --remove-orphans --quiet-pull >/dev/null 2>"${TMPDIR:-/tmp}/streamforest-up-$$" || {
     wait_for_health 0 || true
@@ -214,6 +215,16 @@ bring_up() {
   }
   rm -f -- "${TMPDIR:-/tmp}/streamforest-up-$$"
   wait_for_health "${limit}" || die "${EX_UNAVAILABLE}" "not healthy within ${limit} s; look at: ./control_env.sh logs"
+}
+
+# Services that the profile or a setting leaves out now; their volumes stay. Compose would let them run on.
+remove_left_out() {
+  local wanted left
+  wanted=$(compose config --services)
+  left=$(services_of_installation | awk '{ print $1 }' | grep -vxF -- "${wanted}") || return 0
+  say "stopping what the settings leave out now: ${left//$'\n'/, }"
+  # shellcheck disable=SC2086  # one word a service
+  compose --profile "*" rm --stop --force ${left} >/dev/null 2>&1 || say "not all of it could be stopped"
 }
 
 # Return when every service is healthy; fail after $1 seconds, or when one has ended, with its last words.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import socket
 import sys
@@ -152,7 +153,8 @@ def _look(folder: Path) -> Callable[[Iterable[int]], Iterator[tuple[str, str]]]:
     """A task that tells where it ran and leaves a file of that name."""
 
     def look(_: Iterable[int]) -> Iterator[tuple[str, str]]:
-        host = socket.gethostname()
+        # A worker that shares its host's network has the host's name, and is known by its address.
+        host = os.environ.get("SPARK_WORKER_HOST") or socket.gethostname()
         (folder / host).touch()
         time.sleep(0.2)
         yield host, _python()
