@@ -16,6 +16,8 @@ name_user() {
   printf 'streamforest:x:%s:%s::/tmp:/usr/sbin/nologin\n' "$(id -u)" "$(id -g)" >"${folder}/passwd"
   printf 'streamforest:x:%s:\n' "$(id -g)" >"${folder}/group"
   export LD_PRELOAD="${library}" NSS_WRAPPER_PASSWD="${folder}/passwd" NSS_WRAPPER_GROUP="${folder}/group"
+  # Airflow asks the environment.
+  export LOGNAME=streamforest USER=streamforest
 }
 
 # Give Spark its secret in a file that this container alone has: a driver takes it from its configuration and nowhere

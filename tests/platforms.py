@@ -52,7 +52,14 @@ class Platform:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(REPOSITORY / name, self.root / name)
         self.ports = {name: str(_free_port()) for name in PORTS}
-        self.settings = {**self.ports, "COMPOSE_PROJECT_NAME": PROJECT, "STREAMFOREST_TAG": "test"}
+        self.settings = {
+            **self.ports,
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "STREAMFOREST_TAG": "test",
+            # Of no user that an image knows, as most of a host's are.
+            "STREAMFOREST_UID": "4242",
+            "STREAMFOREST_GID": "4242",
+        }
 
     def verb(self, *arguments: str, limit_s: float = 1200, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run ./control_env.sh as a user does."""
