@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +200,11 @@ def web(environ: Mapping[str, str] = os.environ) -> WebSettings:
         ),
         proxies=environ.get("STREAMFOREST_WEB_PROXIES", ""),
     )
+
+
+def worker_host(environ: Mapping[str, str] = os.environ) -> str:
+    """The name by which Spark's master knows the worker on this machine; in its host's network that is an address."""
+    return environ.get("SPARK_WORKER_HOST") or socket.gethostname()
 
 
 def _number(name: str, text: str | None, default: float, least: float, most: float) -> float:

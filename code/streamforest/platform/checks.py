@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
-import socket
 import sys
 import tempfile
 import threading
@@ -20,7 +18,7 @@ from typing import Any
 
 from streamforest import files, session
 from streamforest.errors import StreamforestError, Unreachable
-from streamforest.settings import Settings, Share, kept, secret
+from streamforest.settings import Settings, Share, kept, secret, worker_host
 from streamforest.streaming import topics
 
 SPARK_PAGE, AIRFLOW, JUPYTER, WEB = (
@@ -153,8 +151,7 @@ def _look(folder: Path) -> Callable[[Iterable[int]], Iterator[tuple[str, str]]]:
     """A task that tells where it ran and leaves a file of that name."""
 
     def look(_: Iterable[int]) -> Iterator[tuple[str, str]]:
-        # A worker that shares its host's network has the host's name, and is known by its address.
-        host = os.environ.get("SPARK_WORKER_HOST") or socket.gethostname()
+        host = worker_host()
         (folder / host).touch()
         time.sleep(0.2)
         yield host, _python()
