@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, KafkaProducer
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from streamforest import application, settings
 from streamforest.embedded.broker import Broker
 from streamforest.embedded.doctor import BROWSERS
 from streamforest.store import connect
@@ -54,6 +58,10 @@ class Site:
     stream: subprocess.Popen[bytes] | None = None
     address: str = ""
     logs: list[Path] = field(default_factory=list)
+
+    @property
+    def store(self) -> str:
+        return self.mongo.address if self.mongo else settings.load(home=self.home).store
 
     def _log(self, name: str) -> Path:
         self.logs.append(self.home / name)
@@ -259,6 +267,49 @@ def test_on_a_phone_the_answer_comes_into_view(page: Page) -> None:
         answer = page.wait_for("OK").find_element(By.TAG_NAME, "h2")
         in_view = "const at = arguments[0].getBoundingClientRect(); return at.top >= 0 && at.bottom <= innerHeight"
         WebDriverWait(page.browser, LIMIT_S).until(lambda _: page.browser.execute_script(in_view, answer))
+
+
+def test_a_request_put_on_its_topic_by_hand_has_its_answer_in_topic_and_store(site: Site) -> None:
+    """As the reference's page writes it: plain JSON without key or headers."""
+    asked = {
+        "UUID": str(uuid.uuid4()),
+        "Timestamp": "2013-12-20T08:15:00.123456",
+        "Carrier": "DL",
+        "Origin": "JFK",
+        "Dest": "LAX",
+        "FlightDate": "2013-12-20",
+        "FlightNum": "1262",
+        "DepDelay": 12.0,
+        "Distance": 2475.0,
+        "DayOfYear": 354,
+        "DayOfMonth": 20,
+        "DayOfWeek": 5,
+    }
+    topics = application.load("flights", ["streamforest.applications"]).topics
+    with contextlib.closing(KafkaProducer(bootstrap_servers=site.broker.bootstrap_servers)) as producer:
+        producer.send(topics.events, json.dumps(asked).encode()).get(LIMIT_S)
+
+    with contextlib.closing(
+        KafkaConsumer(
+            topics.predictions,
+            bootstrap_servers=site.broker.bootstrap_servers,
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=LIMIT_S * 1000,
+        )
+    ) as consumer:
+        answer = next(value for value in (json.loads(one.value) for one in consumer) if value["UUID"] == asked["UUID"])
+    with contextlib.closing(connect(site.store)) as store:
+        until = time.monotonic() + LIMIT_S
+        while (kept := store.answer(str(asked["UUID"]))) is None:
+            assert time.monotonic() < until, "the answer is not in the store"
+            time.sleep(0.2)
+
+    echoed = asked.keys() - {"FlightNum", "Timestamp"}
+    for found in (answer, kept):
+        assert {name: found[name] for name in echoed} == {name: asked[name] for name in echoed}
+        assert found["Route"] == "JFK-LAX"
+        assert found["Prediction"] in range(4)
+        assert found["modelVersion"] == "1"
 
 
 def test_a_store_that_is_away_under_load_keeps_nobody_from_an_answer_and_gets_each_once(site: Site) -> None:
