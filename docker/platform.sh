@@ -314,9 +314,11 @@ stored_data() {
 
 # By label, so that it works without .env and touches nothing of another project.
 remove_project() {
-  local label ids names
+  local label ids tag names
   label="label=com.docker.compose.project=$(project)"
-  names=$(own_images)
+  # Of every profile: another one may have run before.
+  tag=$(setting STREAMFOREST_TAG local)
+  names=$(printf "streamforest/%s:${tag}\\n" "${OWN_IMAGES[@]}")
   ids=$(docker ps --all --quiet --filter "${label}")
   # shellcheck disable=SC2086  # one word an id
   [[ -z "${ids}" ]] || docker rm --force --volumes ${ids} >/dev/null
