@@ -298,7 +298,7 @@ smoke() {
   print_status
   all_healthy || failed=1
   printf '\n'
-  compose run --rm --no-deps --use-aliases --quiet-pull smoke python -P -m streamforest.platform.smoke "$(profile)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2) || failed=1
+  compose run --rm --no-deps --use-aliases --service-ports --quiet-pull smoke python -P -m streamforest.platform.smoke "$(profile)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2) || failed=1
   return "${failed}"
 }
 
