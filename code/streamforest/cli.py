@@ -63,10 +63,15 @@ def run(
         tracking_uri=options.tracking_uri,
     )
     chosen = application.load(options.application, given.applications)
-    name = f"{job.name}-batch" if job.is_batch(options) else job.name
-    streams = job.streams and not job.is_batch(options)
+    batch = job.is_batch(options)
+    name = f"{job.name}-batch" if batch else job.name
     context = Context(
-        application=chosen, settings=given, name=job.name, streams=streams, given_spark=spark, kafka=kafka
+        application=chosen,
+        settings=given,
+        name=job.name,
+        streams=job.streams and not batch,
+        given_spark=spark,
+        kafka=kafka,
     )
     progress.configure(given.log_format, job=job.name, application=chosen.name)
     started = time.monotonic()
