@@ -31,6 +31,7 @@ from streamforest.application import Application
 from streamforest.embedded.broker import Broker
 from streamforest.errors import StreamforestError
 from streamforest.jars import CONNECTOR, ensure
+from streamforest.kafka import Kafka
 from streamforest.settings import Settings
 from streamforest.streaming import topics
 
@@ -52,7 +53,7 @@ def measure(place: Workspace, home: Path, recorded: DataFrame, *, users: int, se
     rows.write.mode("overwrite").parquet(str(planned))
     with Broker(place.folder / "kafka-live", place.settings) as broker:
         servers = broker.bootstrap_servers
-        topics.create_topics(servers, place.application.topics.all())
+        topics.create_topics(Kafka(servers), place.application.topics.all())
         heard = place.folder / "heard.npz"
         with _beside(place, servers, planned, heard) as start_ms:
             # the generator's first reading is due when the query has had time to start

@@ -19,6 +19,7 @@ from bench.workspace import Workspace
 from streamforest import files
 from streamforest.embedded.broker import Broker
 from streamforest.errors import WrongUsage
+from streamforest.kafka import Kafka
 from streamforest.progress import say
 from streamforest.streaming import topics
 
@@ -109,7 +110,7 @@ def _drain(place: Workspace, home: Path, recorded: DataFrame, users: int, rows: 
     tasks = min(place.settings.cores, users)
     with Broker(kafka, place.settings) as broker:
         servers = broker.bootstrap_servers
-        topics.create_topics(servers, application.topics.all())
+        topics.create_topics(Kafka(servers), application.topics.all())
         say(f"{users:,} users: sending about {rows:,} readings")
         ticks = max(rows // (users // tasks * tasks), 1)
         planned = messages(recorded, users=users, ticks=ticks, tasks=tasks, stagger=_STAGGER)

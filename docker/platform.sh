@@ -88,7 +88,7 @@ cmd_join() {
   say "this machine works for ${address} as ${own}; to leave: docker rm --force streamforest-worker"
 }
 
-# token [jupyter|airflow]  how to log in: Jupyter's token, or Airflow's password
+# token [jupyter|airflow|kafka]  how to log in: Jupyter's token, Airflow's password, or the settings of a Kafka client
 cmd_token() {
   check_dotenv
   [[ -e "${DOTENV}" ]] || die "${EX_DATA}" "there is no ${DOTENV} yet; it is made by: ./control_env.sh start"
@@ -96,11 +96,27 @@ cmd_token() {
     "")
       printf '%-10s%s/lab?token=%s\n' jupyter "$(address JUPYTER_PORT 8888)" "$(setting JUPYTER_TOKEN)"
       printf '%-10s%s, user admin, password %s\n' airflow "$(address AIRFLOW_PORT 9090)" "$(setting AIRFLOW_PASSWORD)"
+      printf '%-10s%s, for its clients: ./control_env.sh token kafka\n' kafka "127.0.0.1:$(setting KAFKA_PORT 9092)"
       ;;
     jupyter) printf '%s\n' "$(setting JUPYTER_TOKEN)" ;;
     airflow) printf '%s\n' "$(setting AIRFLOW_PASSWORD)" ;;
-    *) die "${EX_USAGE}" "token takes jupyter or airflow, not $1" ;;
+    kafka) kafka_properties "${2:-admin}" ;;
+    *) die "${EX_USAGE}" "token takes jupyter, airflow or kafka, not $1" ;;
   esac
+}
+
+# Print what a client of Kafka on this machine is configured with, as user $1.
+kafka_properties() {
+  local user=$1 password
+  case "${user}" in
+    admin | producer | predictor | web) ;;
+    *) die "${EX_USAGE}" "Kafka's users are admin, producer, predictor and web, not ${user}" ;;
+  esac
+  password=$(setting "STREAMFOREST_KAFKA_$(tr '[:lower:]' '[:upper:]' <<<"${user}")_PASSWORD")
+  printf 'bootstrap.servers=127.0.0.1:%s\n' "$(setting KAFKA_PORT 9092)"
+  printf 'security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\n'
+  printf 'sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";\n' \
+    "${user}" "${password}"
 }
 
 # update  make images and settings fit the code as it is now, and restart what changed
@@ -199,7 +215,7 @@ warn_of_publication() {
   local bind
   bind=$(setting STREAMFOREST_BIND 127.0.0.1)
   [[ "${bind}" == 127.0.0.1 || "${bind}" == localhost ]] ||
-    say "warning: STREAMFOREST_BIND=${bind} opens MLflow, Spark's page and Kafka, which ask for no password, to other machines"
+    say "warning: STREAMFOREST_BIND=${bind} opens MLflow and Spark's page, which ask for no password, to other machines"
 }
 
 bring_up() {
@@ -289,7 +305,7 @@ print_addresses() {
   printf '%-10s%s\n' Spark "$(address SPARK_PORT 8080)"
   [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)" \
     Web "$(address WEB_PORT 8000)"
-  printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)"
+  printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)  (login: ./control_env.sh token kafka)"
 }
 
 # Health of all containers, then what only a look from inside can tell; fails where one of them does not hold.

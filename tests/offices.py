@@ -10,6 +10,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from streamforest.application import Topics
+from streamforest.kafka import Kafka
 from streamforest.settings import web
 from streamforest.store import connect
 from streamforest.web import service
@@ -64,7 +65,7 @@ class Site:
         variables = {f"STREAMFOREST_WEB_{name}": value for name, value in {"RATE": "10000", **changes}.items()}
         self.office = Office(
             settings=web(variables),
-            servers="127.0.0.1:9",
+            kafka=Kafka("127.0.0.1:9"),
             asked=Topics(events="asked", predictions="answered", invalid="refused"),
             watched=Topics(events="HAR", predictions="HAR.predictions", invalid="HAR.invalid"),
             store=connect(f"sqlite:///{folder}/store.db"),

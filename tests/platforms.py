@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from streamforest.kafka import Kafka, Login
 from tests.homes import REPOSITORY
 
 PROJECT = "streamforest-test"
@@ -73,6 +75,12 @@ class Platform:
     def secrets(self) -> dict[str, str]:
         lines = (self.root / ".env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    def kafka(self, user: str) -> Kafka:
+        """Kafka as a program on this machine reaches it, by what the verb token tells."""
+        told = self.verb("token", "kafka", user).stdout
+        ((servers, password),) = re.findall(r'(?s)^bootstrap\.servers=(\S+).* password="(.*?)"', told)
+        return Kafka(servers, Login(user=user, password=password))
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """What the engine says of each container, by service."""

@@ -17,7 +17,7 @@ from streamforest import application, files, progress, settings
 from streamforest.errors import StreamforestError, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs import consume, partition, produce, sample, test, train
-from streamforest.jobs.context import Context, Job, Kafka, Report
+from streamforest.jobs.context import Context, FindKafka, Job, Report
 
 JOBS: dict[str, Job] = {job.JOB.name: job.JOB for job in (partition, train, test, sample, produce, consume)}
 
@@ -42,7 +42,7 @@ def parser(prog: str = "main.py") -> argparse.ArgumentParser:
 
 
 def run(
-    argv: Sequence[str], prog: str = "main.py", *, kafka: Kafka | None = None, spark: SparkSession | None = None
+    argv: Sequence[str], prog: str = "main.py", *, kafka: FindKafka | None = None, spark: SparkSession | None = None
 ) -> Report:
     """Run a job and return its report.
 
@@ -71,7 +71,7 @@ def run(
         name=job.name,
         streams=job.streams and not batch,
         given_spark=spark,
-        kafka=kafka,
+        find_kafka=kafka,
     )
     progress.configure(given.log_format, job=job.name, application=chosen.name)
     started = time.monotonic()

@@ -12,6 +12,7 @@ _PYTHON = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception)): (.+)$", re.MULTILINE
 _KAFKA = re.compile(r"org\.apache\.kafka\.common\.errors\.(\w+)(?:: (.+))?")
 _FULL = re.compile(r"No space left on device(?:: '([^']+)')?")
 _EXPIRED = re.compile(r"(?:offset was changed from|some data may have been (?:missed|lost)|failOnDataLoss)")
+_REFUSED = ("SaslAuthenticationException", "TopicAuthorizationException", "GroupAuthorizationException")
 _UNREACHABLE = ("TimeoutException", "DisconnectException", "NetworkException", "BrokerNotAvailableException")
 
 
@@ -29,6 +30,10 @@ def explain(error: BaseException) -> StreamforestError:
         if isinstance(kind, type) and issubclass(kind, StreamforestError):
             return kind(line)
     for name, line in _KAFKA.findall(text):
+        if name in _REFUSED:
+            return errors.BadInput(
+                f"Kafka does not allow it ({name}: {line})", "see that the job has its user's password, as in .env"
+            )
         if name in _UNREACHABLE:
             return errors.Unreachable(
                 f"Kafka stopped answering ({name}: {line})", "start it again, then run the job again"

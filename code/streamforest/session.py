@@ -67,6 +67,10 @@ def _everywhere(settings: Settings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.sql.streaming.metricsEnabled": "false",
+        # Kafka's options hold a password: no plan that a page or a log shows may tell it.
+        "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|jaas",
+        "spark.sql.redaction.options.regex": "(?i)url|password|jaas",
+        "spark.sql.redaction.string.regex": 'password="[^"]*"',
         # A stream that was killed in its first batch may leave a commit half written and no offsets; it begins again at
         # the first record. Whose a checkpoint is, jobs check themselves.
         "spark.sql.streaming.verifyCheckpointDirectoryEmptyOnStart": "false",

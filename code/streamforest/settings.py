@@ -7,10 +7,11 @@ import math
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamforest.errors import BadInput, WrongUsage
+from streamforest.kafka import Kafka, Login, Role
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -37,6 +38,10 @@ class Settings:
     """Packages in which applications are looked up, in this order."""
     bootstrap_servers: str | None
     """HOST:PORT of Kafka; None where nothing was set."""
+    kafka_passwords: Mapping[Role, str] = field(repr=False)
+    """Of the users of that Kafka; empty where it asks for none."""
+    kafka_ca: Path | None
+    """Certificates that vouch for that Kafka; None: it is spoken to in clear."""
     tracking_uri: str
     """MLflow's store."""
     store: str
@@ -81,6 +86,21 @@ class Settings:
         """Lock files of running jobs."""
         return self.data / ".locks"
 
+    def kafka(self, role: Role) -> Kafka:
+        """The Kafka that was set, as its user of that role.
+
+        Raises:
+            WrongUsage: none was set; or passwords were, and not this one.
+        """
+        if self.bootstrap_servers is None:
+            raise WrongUsage("no Kafka is named", "set STREAMFOREST_BOOTSTRAP_SERVERS or give --bootstrap-servers")
+        password = self.kafka_passwords.get(role)
+        if self.kafka_passwords and password is None:
+            variable = f"STREAMFOREST_KAFKA_{role.name}_PASSWORD"
+            raise WrongUsage(f"no password of Kafka's user {role} is set", f"set {variable}")
+        login = Login(user=role, password=password) if password else None
+        return Kafka(self.bootstrap_servers, login, self.kafka_ca)
+
 
 def load(
     *,
@@ -97,6 +117,11 @@ def load(
     | ``STREAMFOREST_CACHE`` | ``$XDG_CACHE_HOME/streamforest``, else ``~/.cache/streamforest`` |
     | ``STREAMFOREST_APPLICATIONS`` | ``streamforest.applications`` (more packages after a comma) |
     | ``STREAMFOREST_BOOTSTRAP_SERVERS`` | none |
+    | ``STREAMFOREST_KAFKA_ADMIN_PASSWORD`` | none |
+    | ``STREAMFOREST_KAFKA_PRODUCER_PASSWORD`` | none |
+    | ``STREAMFOREST_KAFKA_PREDICTOR_PASSWORD`` | none |
+    | ``STREAMFOREST_KAFKA_WEB_PASSWORD`` | none |
+    | ``STREAMFOREST_KAFKA_CA`` | none |
     | ``STREAMFOREST_SPARK_MASTER`` | ``local[*]`` |
     | ``STREAMFOREST_SPARK_DRIVER_MEMORY`` | ``3g`` |
     | ``STREAMFOREST_SPARK_LOG_LEVEL`` | ``off`` (jobs say themselves what went wrong) |
@@ -125,6 +150,15 @@ def load(
         cache=Path(environ.get("STREAMFOREST_CACHE") or Path(cache_root) / "streamforest").resolve(),
         applications=tuple(name.strip() for name in packages.split(",") if name.strip()),
         bootstrap_servers=bootstrap_servers or environ.get("STREAMFOREST_BOOTSTRAP_SERVERS") or None,
+        kafka_passwords=_given(
+            {
+                Role.ADMIN: environ.get("STREAMFOREST_KAFKA_ADMIN_PASSWORD"),
+                Role.PRODUCER: environ.get("STREAMFOREST_KAFKA_PRODUCER_PASSWORD"),
+                Role.PREDICTOR: environ.get("STREAMFOREST_KAFKA_PREDICTOR_PASSWORD"),
+                Role.WEB: environ.get("STREAMFOREST_KAFKA_WEB_PASSWORD"),
+            }
+        ),
+        kafka_ca=_file("STREAMFOREST_KAFKA_CA", environ.get("STREAMFOREST_KAFKA_CA")),
         tracking_uri=tracking_uri or environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home_path}/model/mlflow.db",
         store=environ.get("STREAMFOREST_STORE") or f"sqlite:///{home_path}/data/store.db",
         spark_master=environ.get("STREAMFOREST_SPARK_MASTER", "local[*]"),
@@ -145,6 +179,19 @@ def load(
         log_format=log_format(environ),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
+
+
+def _given(passwords: Mapping[Role, str | None]) -> dict[Role, str]:
+    return {role: text for role, text in passwords.items() if text}
+
+
+def _file(name: str, text: str | None) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise BadInput(f"{name}: there is no file {path}", "correct it or unset it")
+    return path
 
 
 def secret(name: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from streamforest import settings
 from streamforest.embedded.broker import Broker
+from streamforest.kafka import Kafka
 from streamforest.model import lifecycle
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
@@ -95,7 +96,7 @@ class Drill:
         """A home with the models, and a broker."""
         shutil.copytree(models.home / "model", home / "model", symlinks=True)
         with Broker(home / "data" / "kafka", settings.load(home=home)) as broker:
-            create_topics(broker.bootstrap_servers, ACTIVITY.topics.all())
+            create_topics(Kafka(broker.bootstrap_servers), ACTIVITY.topics.all())
             yield cls(models, home, broker)
 
     @property

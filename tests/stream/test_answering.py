@@ -20,6 +20,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from pyspark.sql import SparkSession
 
 from streamforest import cli
+from streamforest.kafka import Kafka
 from streamforest.model.publication import ModelFolder
 from streamforest.store import StoreUnreachable, connect
 from streamforest.store.sqlite import SqliteStore
@@ -130,7 +131,7 @@ def place(spark: SparkSession, kafka: str, tmp_path_factory: pytest.TempPathFact
         APPLICATION.inputs.generate(data, 0)
         for job in ("partition", "train", "test"):
             found.run(job, "asks")
-        topics.create_topics(kafka, TOPICS.all())
+        topics.create_topics(Kafka(kafka), TOPICS.all())
         yield found
 
 
@@ -233,7 +234,7 @@ class Flaky:
 
 def test_every_answer_is_kept_once_over_failures_and_a_crash(kafka: str, tmp_path: Path) -> None:
     topic, count = f"answers-{os.getpid()}", 300
-    topics.create_topics(kafka, {topic: 2})
+    topics.create_topics(Kafka(kafka), {topic: 2})
     store = SqliteStore(str(tmp_path / "store.db"))
     producer = KafkaProducer(bootstrap_servers=kafka)
 
@@ -246,13 +247,13 @@ def test_every_answer_is_kept_once_over_failures_and_a_crash(kafka: str, tmp_pat
         producer.flush()
 
     write(range(count))
-    flaky = Keeper(kafka, topic, 2, Flaky(store))  # type: ignore[arg-type]
+    flaky = Keeper(Kafka(kafka), topic, 2, Flaky(store))  # type: ignore[arg-type]
     flaky.start()
     await_true(lambda: store.count() >= count)
     # As a crash would: nothing says goodbye, and nothing more is committed.
     flaky._over.set()
     write(range(count, 2 * count))
-    successor = Keeper(kafka, topic, 2, store)
+    successor = Keeper(Kafka(kafka), topic, 2, store)
     successor.start()
     await_true(lambda: store.count() >= 2 * count)
     successor.stop()
@@ -264,7 +265,7 @@ def test_every_answer_is_kept_once_over_failures_and_a_crash(kafka: str, tmp_pat
 
 def test_answers_that_come_while_mongodb_is_away_are_kept_when_it_is_back(kafka: str) -> None:
     topic = f"answers-mongo-{os.getpid()}"
-    topics.create_topics(kafka, {topic: 2})
+    topics.create_topics(Kafka(kafka), {topic: 2})
     producer = KafkaProducer(bootstrap_servers=kafka)
 
     def write(numbers: range) -> None:
@@ -273,7 +274,7 @@ def test_answers_that_come_while_mongodb_is_away_are_kept_when_it_is_back(kafka:
         producer.flush()
 
     with running() as mongo, closing(connect(mongo.address)) as store:
-        keeper = Keeper(kafka, topic, 2, store)
+        keeper = Keeper(Kafka(kafka), topic, 2, store)
         keeper.start()
         write(range(100))
         await_true(lambda: keeper.kept >= 100)

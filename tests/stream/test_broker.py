@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from streamforest.embedded.broker import Broker, BusyFolder, attach_or_start, running
 from streamforest.errors import BadInput, Unreachable, WrongUsage
+from streamforest.kafka import Kafka
 from streamforest.streaming import topics
 
 LONG_AGO_MS, LATER_MS = 1_000, 1_700_000_000_000
@@ -54,7 +55,7 @@ def test_records_of_any_age_outlive_a_stop_and_a_crash(tmp_path: Path) -> None:
     cluster = folder / "data" / "meta.properties"
 
     with Broker(folder) as broker:
-        topics.create_topics(broker.bootstrap_servers, {"HAR": 1})
+        topics.create_topics(Kafka(broker.bootstrap_servers), {"HAR": 1})
         send(broker.bootstrap_servers, "HAR", [(b"old", LONG_AGO_MS), (b"new", LATER_MS), (b"old again", LONG_AGO_MS)])
         identity = cluster.read_text()
     with Broker(folder) as broker:
@@ -73,8 +74,8 @@ def test_records_of_any_age_outlive_a_stop_and_a_crash(tmp_path: Path) -> None:
 
 def test_topics_are_made_once_and_only_when_asked_for(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
-        topics.create_topics(broker.bootstrap_servers, {"HAR": 3, "HAR.invalid": 1})
-        topics.create_topics(broker.bootstrap_servers, {"HAR": 5})
+        topics.create_topics(Kafka(broker.bootstrap_servers), {"HAR": 3, "HAR.invalid": 1})
+        topics.create_topics(Kafka(broker.bootstrap_servers), {"HAR": 5})
         consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers)
 
         partitions = consumer.partitions_for_topic("HAR")
@@ -89,7 +90,7 @@ def test_a_record_of_ten_megabytes_passes(tmp_path: Path) -> None:
     size = 10 * 2**20
 
     with Broker(tmp_path) as broker:
-        topics.create_topics(broker.bootstrap_servers, {"HAR": 1})
+        topics.create_topics(Kafka(broker.bootstrap_servers), {"HAR": 1})
         producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, max_request_size=size + 1_000)
         producer.send("HAR", bytes(size)).get(30)
         producer.close()
@@ -174,7 +175,7 @@ def test_a_closed_port_is_told_within_its_limit() -> None:
     started = time.monotonic()
 
     with pytest.raises(Unreachable, match=r"no Kafka at 127\.0\.0\.1:1 "):
-        topics.reachable("127.0.0.1:1", 0.5)
+        topics.reachable(Kafka("127.0.0.1:1"), 0.5)
 
     assert time.monotonic() - started < 3
 
@@ -182,4 +183,4 @@ def test_a_closed_port_is_told_within_its_limit() -> None:
 @pytest.mark.parametrize("text", ["host", "host:", ":9092", "host:port", "host:70000", ""])
 def test_what_is_no_server_is_wrong_usage(text: str) -> None:
     with pytest.raises(WrongUsage, match="is not HOST:PORT"):
-        topics.reachable(text)
+        topics.reachable(Kafka(text))

@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 
 from streamforest import settings
 from streamforest.embedded.broker import Broker
+from streamforest.kafka import Kafka
 from streamforest.streaming.topics import create_topics
 from tests.homes import HISTORY, LIVE, RECORDINGS, REPOSITORY, environment
 from tests.streams import ACTIVITY, KEYS, World, assert_equal, copy_users, interleaved, messages, record, send, wait_for
@@ -67,7 +68,7 @@ def stream(world: World, tmp_path: Path) -> Iterator[World]:
     """The world's model with an empty Kafka and no record."""
     (tmp_path / "model").symlink_to(world.home / "model")
     with Broker(tmp_path / "kafka", settings.load(home=tmp_path)) as broker:
-        create_topics(broker.bootstrap_servers, ACTIVITY.topics.all())
+        create_topics(Kafka(broker.bootstrap_servers), ACTIVITY.topics.all())
         yield replace(world, home=tmp_path, kafka=broker.bootstrap_servers)
 
 

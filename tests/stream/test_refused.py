@@ -16,6 +16,7 @@ from streamforest import settings
 from streamforest.embedded import replay
 from streamforest.embedded.broker import Broker
 from streamforest.errors import BadInput
+from streamforest.kafka import Kafka
 from streamforest.streaming import refused, topics
 from tests.streams import ACTIVITY, World, messages
 
@@ -28,7 +29,7 @@ GOOD = [b'{"userId": 7, "timestamp": %d, "x": 1, "y": 2, "z": 3}' % time_ms for 
 def stream(spark: SparkSession, tmp_path: Path) -> Iterator[World]:
     """A broker whose invalid topic holds three messages, one of them noted twice."""
     with Broker(tmp_path / "data" / "kafka", settings.load(home=tmp_path)) as broker:
-        topics.create_topics(broker.bootstrap_servers, ACTIVITY.topics.all())
+        topics.create_topics(Kafka(broker.bootstrap_servers), ACTIVITY.topics.all())
         producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers)
         for offset, value in [*BROKEN.items(), (1, BROKEN[1])]:
             reason = ("fields", "json", "encoding")[offset]
@@ -81,12 +82,12 @@ def test_a_replay_that_was_killed_after_sending_is_not_repeated(stream: World) -
     """Protection: the ledger's note of where the topic ended; without it the second run sends again."""
     ledger = refused.Ledger(stream.home / "ledger", "cluster")
     judged = [refused.Judged(id="HAR:0:0", key=b"7", value=GOOD[0], reason=None)]
-    ledger._write(set(), refused._ends(stream.kafka, TOPIC))
+    ledger._write(set(), refused._ends(Kafka(stream.kafka), TOPIC))
     producer = KafkaProducer(bootstrap_servers=stream.kafka)
     producer.send(TOPIC, key=b"7", value=GOOD[0], headers=[(refused.HEADER, b"HAR:0:0")])
     producer.close()
 
-    sent = ledger.put_back(stream.kafka, TOPIC, judged)
+    sent = ledger.put_back(Kafka(stream.kafka), TOPIC, judged)
 
     assert sent == 0
     assert len(messages(stream, TOPIC, 2, limit_s=1)) == 1

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer
 from pyspark.sql import SparkSession
 
 from streamforest import application
+from streamforest.kafka import Kafka
 from streamforest.streaming import replay, topics
 
 ACTIVITY = application.load("activity", ["streamforest.applications"])
@@ -33,7 +34,7 @@ def sent_ms(servers: str, user: int) -> list[int]:
 def test_the_clock_of_now_never_steps_back(spark: SparkSession, kafka: str, tmp_path: Path) -> None:
     rows = [(user, time_ms, 0.0, 0.0, 0.0) for user, times in RECORDED_MS.items() for time_ms in times]
     spark.createDataFrame(rows, ACTIVITY.schemas.event).write.parquet(str(tmp_path / "real_time"))
-    topics.create_topics(kafka, REPLAYED.topics.all())
+    topics.create_topics(Kafka(kafka), REPLAYED.topics.all())
     begun_ms = int(time.time() * 1000)
 
     for _ in range(2):
@@ -41,7 +42,7 @@ def test_the_clock_of_now_never_steps_back(spark: SparkSession, kafka: str, tmp_
             spark,
             REPLAYED,
             tmp_path / "real_time",
-            kafka,
+            Kafka(kafka),
             checkpoint=tmp_path / "checkpoint",
             speed=20,
             again=True,

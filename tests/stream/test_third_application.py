@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from streamforest import cli
 from streamforest.embedded.kafka import remove_topics
+from streamforest.kafka import Kafka
 from tests.applications.parity import APPLICATION
 from tests.homes import REPOSITORY
 
@@ -26,7 +27,7 @@ def test_all_six_jobs_run_it(spark: SparkSession, kafka: str, tmp_path: Path) ->
     data.mkdir(parents=True)
     APPLICATION.inputs.generate(data, 0)
     # Another test may have sent numbers through the same broker.
-    remove_topics(kafka, list(APPLICATION.topics.all()))
+    remove_topics(Kafka(kafka), list(APPLICATION.topics.all()))
 
     def run(*arguments: str) -> dict[str, Any]:
         return dict(cli.run([*arguments, "--home", str(tmp_path)], spark=spark, kafka=lambda _: kafka))

@@ -5,17 +5,26 @@ The tests follow one installation through its life, in the order of this file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import lzma
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 
+from streamforest import application as contract
 from streamforest.applications.activity import generator
+from streamforest.errors import BadInput, Unreachable
+from streamforest.kafka import Kafka
+from streamforest.streaming import topics
 from tests.homes import HISTORY, LIVE, RECORDINGS
 from tests.platforms import PROJECT, Platform, engine_answers, output
 
@@ -92,7 +101,7 @@ def test_containers_may_do_little(platform: Platform) -> None:
         assert not host["Privileged"], name
         assert host["Memory"] > 0, name
         assert host["LogConfig"]["Config"]["max-size"], name
-        assert name == "airflow-init" or container["State"]["Health"]["Status"] == "healthy", name
+        assert name in ("airflow-init", "kafka-access") or container["State"]["Health"]["Status"] == "healthy", name
 
 
 def test_processes_have_the_users_id_and_no_capability(platform: Platform) -> None:
@@ -115,6 +124,17 @@ def test_only_loopback_is_published(platform: Platform) -> None:
     assert {name for name, _, _ in published} == {"master", "airflow", "mlflow", "kafka", "jupyter", "web"}
 
 
+def test_nothing_answers_at_another_address_of_this_machine(platform: Platform) -> None:
+    addresses = {address for address in output("hostname", "-I").split() if "." in address}
+    ports = [int(port) for port in platform.ports.values()]
+
+    assert addresses, "this machine has no address but loopback"
+    for address in addresses:
+        for port in ports:
+            with pytest.raises(OSError), socket.create_connection((address, port), timeout=5):  # noqa: PT011
+                pass
+
+
 def test_no_secret_is_in_an_image_or_a_log(platform: Platform) -> None:
     secrets = secret_values(platform)
     names = [f"streamforest/{name}:test" for name in ("spark", "mlflow", "airflow", "jupyter", "web")]
@@ -122,7 +142,7 @@ def test_no_secret_is_in_an_image_or_a_log(platform: Platform) -> None:
     images += "".join(output("docker", "history", "--no-trunc", name) for name in names)
     logs = platform.verb("logs", "--tail", "all").stdout
 
-    assert len(secrets) == 10
+    assert len(secrets) == 14
     assert "airflow" in logs
     assert [value for value in secrets if value in images or value in logs] == []
 
@@ -148,6 +168,74 @@ def test_only_who_knows_the_secret_may_join(platform: Platform) -> None:
     assert ended.returncode != 0
     assert len(platform.ask("SPARK_PORT", "/json/")["workers"]) == 2
     assert "Successfully registered" not in ended.stderr
+
+
+def test_kafka_answers_nobody_without_the_login(platform: Platform) -> None:
+    good = platform.kafka("web")
+    assert good.login is not None
+    wrong, nobody = replace(good.login, password=good.login.password[::-1]), replace(good.login, user="nobody")
+
+    topics.reachable(good)
+
+    for login in (None, wrong, nobody):
+        with pytest.raises(Unreachable, match=r"no answer of Kafka's within .* or the login that it asks for"):
+            topics.reachable(replace(good, login=login), 5)
+
+
+def may(kafka: Kafka, topic: str) -> set[str]:
+    """What a user may do with a topic."""
+    found = set()
+    with contextlib.closing(KafkaConsumer(**kafka.python(), group_id=None)) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek_to_beginning()
+        with contextlib.suppress(TopicAuthorizationFailedError):
+            consumer.poll(timeout_ms=3000)
+            found.add("read")
+    # A producer's rights are looked at before its message is: this one is larger than any topic takes.
+    producer = KafkaProducer(**kafka.python(), max_request_size=2**24, compression_type=None)
+    with contextlib.closing(producer):
+        try:
+            producer.send(topic, b"0" * (12 * 2**20)).get(30)
+        except TopicAuthorizationFailedError:
+            pass
+        except MessageSizeTooLargeError:
+            found.add("write")
+    return found
+
+
+@pytest.mark.parametrize("application", ["activity", "flights"])
+def test_each_user_of_kafka_may_do_its_part_and_no_more(platform: Platform, application: str) -> None:
+    topic = contract.load(application, ["streamforest.applications"]).topics
+    answers = {"read", "write"} if application == "flights" else {"write"}
+    asks = application == "flights"
+    expected = {
+        "producer": {topic.events: {"write"}, topic.predictions: set(), topic.invalid: set()},
+        "predictor": {topic.events: {"read"}, topic.predictions: answers, topic.invalid: answers},
+        "web": {
+            topic.events: {"write"} if asks else set(),
+            topic.predictions: {"read"},
+            topic.invalid: {"read"} if asks else set(),
+        },
+    }
+
+    found = {user: {name: may(platform.kafka(user), name) for name in names} for user, names in expected.items()}
+
+    assert found == expected
+
+
+@pytest.mark.parametrize("user", ["producer", "predictor", "web"])
+def test_only_the_admin_makes_topics(platform: Platform, user: str) -> None:
+    with pytest.raises(BadInput, match=f"user {user} may not make the topics other"):
+        topics.create_topics(platform.kafka(user), {"other": 1})
+
+
+def test_no_password_is_on_a_command_line(platform: Platform) -> None:
+    secrets = secret_values(platform)
+    running = [each["Id"] for each in platform.containers().values() if each["State"]["Running"]]
+    shown = "".join(output("docker", "top", one, "-eo", "pid,args") for one in running)
+
+    assert "org.apache.spark.deploy.worker.Worker" in shown
+    assert [value for value in secrets if value in shown] == []
 
 
 def test_without_data_the_first_task_says_what_to_do(platform: Platform) -> None:
@@ -197,7 +285,7 @@ def runs(platform: Platform) -> list[dict[str, Any]]:
 def offsets(platform: Platform) -> dict[str, int]:
     """Messages ever written, by topic."""
     kafka = platform.containers()["kafka"]["Id"]
-    tool = ["/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "kafka:19092"]
+    tool = ["/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "localhost:19094"]
     found: dict[str, int] = {}
     for line in output("docker", "exec", kafka, *tool).splitlines():
         topic, _, offset = line.split(":")

@@ -5,6 +5,7 @@ import pytest
 
 from streamforest import settings
 from streamforest.embedded import doctor
+from streamforest.kafka import Kafka
 
 
 def java_that_says(folder: Path, version: str) -> str:
@@ -63,7 +64,7 @@ def test_a_kafka_that_does_not_answer_is_named() -> None:
         closed.bind(("127.0.0.1", 0))
         server = f"127.0.0.1:{closed.getsockname()[1]}"
 
-        found = doctor.kafka(server)
+        found = doctor.kafka(Kafka(server))
 
     assert found.verdict == "MISSING"
     assert server in found.found

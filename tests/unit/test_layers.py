@@ -15,6 +15,7 @@ LAYERS = {
     "errors": 0,
     "progress": 0,
     "failures": 0,
+    "kafka": 0,
     "settings": 0,
     "files": 0,
     "java": 1,

@@ -183,7 +183,7 @@ def test_a_first_start_makes_secrets_that_only_their_owner_reads(host: Host, tmp
     one, other = start(host), start(second)
 
     secrets = re.findall(r"(?m)^(\w+) (?:hex|hex64|fernet|word|cluster) ", (ROOT / "docker" / "dotenv.sh").read_text())
-    assert len(secrets) == 11
+    assert len(secrets) == 15
     assert host.dotenv.stat().st_mode & 0o777 == 0o600
     assert all(len(one[name]) >= 16 and one[name] != other[name] for name in secrets)
     assert len({one[name] for name in secrets}) == len(secrets)
@@ -281,6 +281,32 @@ def test_secrets_are_shown_by_one_verb(host: Host) -> None:
     assert host.run("token", "airflow").stdout.strip() == made["AIRFLOW_PASSWORD"]
     assert made["JUPYTER_TOKEN"] in host.run("token").stdout
     assert host.run("token", "spark").returncode == 64
+
+
+def test_a_client_of_kafka_is_told_its_login(host: Host) -> None:
+    host.add_engine()
+    made = start(host)
+
+    told = dict(line.split("=", 1) for line in host.run("token", "kafka", "web", KAFKA_PORT="1234").stdout.splitlines())
+
+    assert (told["bootstrap.servers"], told["security.protocol"]) == ("127.0.0.1:1234", "SASL_PLAINTEXT")
+    assert f'username="web" password="{made["STREAMFOREST_KAFKA_WEB_PASSWORD"]}";' in told["sasl.jaas.config"]
+    assert "users are admin, producer, predictor and web, not root" in host.run("token", "kafka", "root").stderr
+
+
+def test_passwords_of_kafka_are_made_anew_beside_its_data(host: Host) -> None:
+    host.add_engine()
+    before = start(host)
+    host.dotenv.write_text(re.sub(r"(?m)^STREAMFOREST_KAFKA_.*\n", "", host.dotenv.read_text()))
+    host.add_engine(volumes="true")
+
+    refused = host.run("start", **ports())
+    added = host.run("update", **ports())
+
+    assert refused.returncode == 65
+    assert "lacks STREAMFOREST_KAFKA_ADMIN_PASSWORD" in refused.stderr
+    assert "a new STREAMFOREST_KAFKA_WEB_PASSWORD goes into" in added.stderr
+    assert before["STREAMFOREST_KAFKA_WEB_PASSWORD"] not in host.dotenv.read_text()
 
 
 def test_nothing_is_removed_without_a_yes(host: Host) -> None:

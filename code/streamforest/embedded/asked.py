@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from streamforest.application import Application
 from streamforest.errors import StreamforestError
+from streamforest.kafka import Kafka
 from streamforest.streaming.answering import Answerer
 from streamforest.streaming.tally import Tally
 
@@ -65,13 +66,10 @@ def await_answers(tally: Tally, count: int) -> None:
         time.sleep(_LOOK_S)
 
 
-def answers(spark: SparkSession, servers: str, application: Application) -> pa.Table:
+def answers(spark: SparkSession, kafka: Kafka, application: Application) -> pa.Table:
     """All answers that Kafka holds, with the columns of a prediction."""
     records = (
-        spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", servers)
-        .option("subscribe", application.topics.predictions)
-        .load()
+        spark.read.format("kafka").options(**kafka.spark()).option("subscribe", application.topics.predictions).load()
     )
     read = F.from_json(F.col("value").cast("string"), application.schemas.prediction)
     return records.select(read.alias("read")).select("read.*").toArrow()

@@ -25,6 +25,7 @@ from streamforest import jars, java, settings
 from streamforest.embedded.guard import Guard
 from streamforest.errors import BadInput, StreamforestError, Unreachable
 from streamforest.files import remove, write_text
+from streamforest.kafka import Kafka
 from streamforest.settings import Settings
 from streamforest.streaming import topics
 
@@ -178,7 +179,7 @@ class Broker:
             if self.pid is None:
                 raise Unreachable(f"Kafka ended at its start ({self._cause()})", f"see {self.log_file}")
             with contextlib.suppress(Unreachable):
-                topics.reachable(self.bootstrap_servers, _ONE_CHECK_S)
+                topics.reachable(Kafka(self.bootstrap_servers), _ONE_CHECK_S)
                 return
         raise Unreachable(f"Kafka gave no answer in {_START_LIMIT_S:.0f} s ({self._cause()})", f"see {self.log_file}")
 
@@ -236,7 +237,7 @@ def running(log_dir: Path) -> str | None:
         return None
     servers = str(state["bootstrap_servers"])
     try:
-        topics.reachable(servers, _ONE_CHECK_S)
+        topics.reachable(Kafka(servers), _ONE_CHECK_S)
     except StreamforestError:
         return None
     return servers

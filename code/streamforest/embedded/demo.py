@@ -25,6 +25,7 @@ from streamforest.embedded.job import PROG, HomeKafka
 from streamforest.errors import BadInput, StreamforestError, WrongUsage
 from streamforest.jobs import answers
 from streamforest.jobs.context import Context, Report
+from streamforest.kafka import Kafka
 from streamforest.model.publication import now
 from streamforest.model.tracking import revision
 from streamforest.progress import say
@@ -122,33 +123,33 @@ class Demo:
 
     def _stream(self, spark: SparkSession, own: HomeKafka) -> dict[str, Any]:
         """Sample through Kafka to predictions, the same by the batch path, and both compared."""
-        servers = self._announced("Kafka", lambda: self._kafka(own))
-        to = ["--bootstrap-servers", servers]
+        own_kafka = self._announced("Kafka", lambda: self._kafka(own))
+        to = ["--bootstrap-servers", own_kafka.servers]
         # What an earlier demo sent went with its topics, and its record with --reset: each one starts from nothing.
         produce = self._job(spark, "produce", "--again", *to)
         consume = self._job(spark, "consume", "--available-now", "--reset", *to)
         batch = self._job(spark, "consume", "--batch", str(self._places.real_time))
         compared = self._announced("stream against batch", self._compare)
-        messages = kafka.messages(servers, list(self._application.topics.all()))
+        messages = kafka.messages(own_kafka, list(self._application.topics.all()))
         return {"produce": produce, "consume": consume, "batch": batch, "comparison": compared, "messages": messages}
 
     def _asked(self, spark: SparkSession, own: HomeKafka) -> dict[str, Any]:
         """Requests through Kafka to answers in real time, the same by the batch path, and both compared."""
         application = self._application
-        servers = self._announced("Kafka", lambda: self._kafka(own))
-        given = replace(self._settings, bootstrap_servers=servers)
+        own_kafka = self._announced("Kafka", lambda: self._kafka(own))
+        given = replace(self._settings, bootstrap_servers=own_kafka.servers)
         context = Context(application=application, settings=given, name="consume", streams=True, given_spark=spark)
         options = cli.parser(PROG).parse_args(["consume", application.name, "--reset"])
-        with answers.running(context, servers, options) as (answerer, tally), contextlib.ExitStack() as stream:
+        with answers.running(context, own_kafka, options) as (answerer, tally), contextlib.ExitStack() as stream:
             self._announced("consume, in real time", lambda: stream.enter_context(asked.answering(answerer)))
-            to = ["--again", "--rate", str(asked.RATE), "--bootstrap-servers", servers]
+            to = ["--again", "--rate", str(asked.RATE), "--bootstrap-servers", own_kafka.servers]
             produce = self._job(spark, "produce", *to)
             asked.await_answers(tally, produce["rows"])
         batch = self._job(spark, "consume", "--batch", str(self._places.real_time))
 
         def compare() -> comparison.Comparison:
             compared = comparison.compare(
-                asked.answers(spark, servers, application),
+                asked.answers(spark, own_kafka, application),
                 asked.batch(spark, self._places.predictions / "batch", application),
                 [application.key],
             )
@@ -160,7 +161,7 @@ class Demo:
             "consume": answers.report(answerer, tally),
             "batch": batch,
             "comparison": self._announced("stream against batch", compare),
-            "messages": kafka.messages(servers, list(application.topics.all())),
+            "messages": kafka.messages(own_kafka, list(application.topics.all())),
         }
 
     def _data(self) -> None:
@@ -190,10 +191,10 @@ class Demo:
         if found := running(folder):
             raise BadInput(f"another process runs Kafka in {folder} ({found})", "stop it or give another --home")
 
-    def _kafka(self, own: HomeKafka) -> str:
-        servers = own.servers(self._settings)
-        kafka.remove_topics(servers, list(self._application.topics.all()))
-        return servers
+    def _kafka(self, own: HomeKafka) -> Kafka:
+        found = Kafka(own.servers(self._settings))
+        kafka.remove_topics(found, list(self._application.topics.all()))
+        return found
 
     def _compare(self) -> comparison.Comparison:
         application = self._application

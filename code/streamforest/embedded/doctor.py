@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from streamforest import jars, java, settings
 from streamforest.errors import StreamforestError
 from streamforest.files import require_writable
+from streamforest.kafka import Kafka, Role
 from streamforest.settings import Settings
 from streamforest.streaming import topics
 
@@ -58,7 +59,7 @@ def examine(given: Settings) -> Iterator[Finding]:
     yield jar_files(given.jars)
     yield writable(given.home)
     if given.bootstrap_servers:
-        yield kafka(given.bootstrap_servers)
+        yield kafka(given.kafka(next(iter(given.kafka_passwords), Role.ADMIN)))
     yield browser()
 
 
@@ -121,14 +122,14 @@ def writable(home: Path) -> Finding:
     return Finding("home", f"{home} is writable")
 
 
-def kafka(bootstrap_servers: str) -> Finding:
+def kafka(found: Kafka) -> Finding:
     """Whether the Kafka that the settings name answers."""
     try:
-        topics.reachable(bootstrap_servers, _ANSWER_LIMIT_S)
+        topics.reachable(found, _ANSWER_LIMIT_S)
     except StreamforestError as error:
         problem, _, cure = str(error).partition("; ")
         return Finding("kafka", problem, cure)
-    return Finding("kafka", f"{bootstrap_servers} answers")
+    return Finding("kafka", f"{found} answers")
 
 
 def browser() -> Finding:

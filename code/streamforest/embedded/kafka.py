@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamforest.errors import Unreachable
+from streamforest.kafka import Kafka
 
 _LIMIT_MS = 10_000
 
 
-def remove_topics(bootstrap_servers: str, names: Sequence[str]) -> None:
+def remove_topics(kafka: Kafka, names: Sequence[str]) -> None:
     """Remove the topics that are there, with all their messages.
 
     Raises:
@@ -18,18 +19,18 @@ def remove_topics(bootstrap_servers: str, names: Sequence[str]) -> None:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=_LIMIT_MS)
+    admin = KafkaAdminClient(**kafka.python(), request_timeout_ms=_LIMIT_MS)
     try:
         present = sorted(set(names) & set(admin.list_topics()))
         if present:
             admin.delete_topics(present, timeout_ms=_LIMIT_MS)
     except KafkaError as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} kept its topics ({error})", "run it again") from None
+        raise Unreachable(f"Kafka at {kafka} kept its topics ({error})", "run it again") from None
     finally:
         admin.close()
 
 
-def messages(bootstrap_servers: str, names: Sequence[str]) -> dict[str, int]:
+def messages(kafka: Kafka, names: Sequence[str]) -> dict[str, int]:
     """How many messages each topic got since it was made, transactions left aside.
 
     Raises:
@@ -38,14 +39,14 @@ def messages(bootstrap_servers: str, names: Sequence[str]) -> dict[str, int]:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
 
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, request_timeout_ms=_LIMIT_MS)
+    consumer = KafkaConsumer(**kafka.python(), request_timeout_ms=_LIMIT_MS)
     try:
         counts = {}
         for name in names:
             partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
             counts[name] = sum(consumer.end_offsets(partitions).values()) if partitions else 0
     except KafkaError as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} told no offsets ({error})", "run it again") from None
+        raise Unreachable(f"Kafka at {kafka} told no offsets ({error})", "run it again") from None
     finally:
         consumer.close()
     return counts

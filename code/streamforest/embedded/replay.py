@@ -17,6 +17,7 @@ from streamforest import cli, files, session, settings
 from streamforest.application import Application, places
 from streamforest.embedded.job import HomeKafka
 from streamforest.errors import BadInput, WrongUsage
+from streamforest.kafka import Kafka, Role
 from streamforest.progress import say
 from streamforest.streaming import refused, topics
 from streamforest.streaming.refused import Judged, Refused
@@ -65,12 +66,12 @@ def run(options: argparse.Namespace, spark: SparkSession | None = None) -> Mappi
     application = contract.load(options.application, given.applications)
     found = places(application, given)
     lock = files.exclusive(found.locks / "replay.lock", f"the replay of {application.name}")
-    with lock, HomeKafka() as kafka:
-        servers = given.bootstrap_servers or kafka.servers(given)
-        topics.reachable(servers)
-        messages = _chosen(refused.read(servers, application.topics.invalid), options.reason)
-        ledger = refused.Ledger(found.checkpoints / "replay", topics.cluster_id(servers))
-        sent = ledger.sent(servers, application.topics.events)
+    with lock, HomeKafka() as own:
+        kafka = given.kafka(Role.ADMIN) if given.bootstrap_servers else Kafka(own.servers(given))
+        topics.reachable(kafka)
+        messages = _chosen(refused.read(kafka, application.topics.invalid), options.reason)
+        ledger = refused.Ledger(found.checkpoints / "replay", topics.cluster_id(kafka))
+        sent = ledger.sent(kafka, application.topics.events)
         for one in messages[: options.show]:
             say(_line(one, sent), sys.stdout)
         if options.export:
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace, spark: SparkSession | None = None) -> Mappi
         judged = refused.judge(spark or _session(given), application, wanted) if wanted else []
         good = [one for one in judged if one.reason is None]
         _warn([one for one in judged if one.reason is not None])
-        put_back = ledger.put_back(servers, application.topics.events, good)
+        put_back = ledger.put_back(kafka, application.topics.events, good)
     return _report(application, messages, judged, put_back)
 
 

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from streamforest import files, store
 from streamforest.errors import BadInput
 from streamforest.jobs.context import Context, Report
+from streamforest.kafka import Kafka, Role
 from streamforest.progress import Progress
 from streamforest.streaming import topics
 from streamforest.streaming.answering import Answerer
@@ -27,9 +28,9 @@ _SHOWN_S = 0.5
 
 def run(context: Context, options: argparse.Namespace) -> Report:
     """Answer requests until told to end; answers and refusals are in their topics."""
-    servers = context.bootstrap_servers
+    kafka = context.kafka(Role.PREDICTOR)
     context.models.verify(context.models.require_champion())
-    with running(context, servers, options) as (answerer, tally):
+    with running(context, kafka, options) as (answerer, tally):
         if options.available_now:
             answerer.drain()
         else:
@@ -38,23 +39,23 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 
 
 @contextmanager
-def running(context: Context, servers: str, options: argparse.Namespace) -> Iterator[tuple[Answerer, Tally]]:
+def running(context: Context, kafka: Kafka, options: argparse.Namespace) -> Iterator[tuple[Answerer, Tally]]:
     """What answers and what counts the answers; all of them are counted when the block has been left."""
     application = context.application
     checkpoint = context.places.checkpoints / "consume"
     files.require_writable(checkpoint)
-    topics.create_topics(servers, application.topics.all())
-    _open(context, servers, reset=options.reset)
+    topics.create_topics(kafka, application.topics.all())
+    _open(context, kafka, reset=options.reset)
     answerer = Answerer(
         context.spark,
         application,
         context.models,
         checkpoint / "query",
-        servers,
+        kafka,
         max_records=options.max_records,
         interval_s=options.interval,
     )
-    with Tally(servers, application.topics) as tally, Progress("answering", None, "requests") as progress:
+    with Tally(kafka, application.topics) as tally, Progress("answering", None, "requests") as progress:
         over = threading.Event()
         shown = threading.Thread(target=_show, args=(tally, progress, over), daemon=True)
         shown.start()
@@ -101,14 +102,14 @@ def _document(row: Row) -> dict[str, Any]:
     }
 
 
-def _open(context: Context, servers: str, *, reset: bool) -> None:
+def _open(context: Context, kafka: Kafka, *, reset: bool) -> None:
     """A checkpoint that fits the cluster.
 
     Raises:
         BadInput: it belongs to another one.
     """
     folder = context.places.checkpoints / "consume"
-    cluster, note = topics.cluster_id(servers), folder / _CLUSTER
+    cluster, note = topics.cluster_id(kafka), folder / _CLUSTER
     if reset:
         files.remove(folder)
     elif note.is_file() and note.read_text(encoding="utf-8") != cluster:

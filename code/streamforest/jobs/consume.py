@@ -18,6 +18,7 @@ from streamforest.errors import BadInput, WrongUsage
 from streamforest.failures import explain
 from streamforest.jobs import answers
 from streamforest.jobs.context import Context, Job, Report
+from streamforest.kafka import Role
 from streamforest.model import lifecycle
 from streamforest.progress import Progress, say
 from streamforest.streaming import metrics, recorded, topics
@@ -85,15 +86,15 @@ def run(context: Context, options: argparse.Namespace) -> Report:
 def _stream(context: Context, predict: Prediction, options: argparse.Namespace) -> Report:
     application, places = context.application, context.places
     context.models.verify(context.models.require_champion())
-    servers = context.bootstrap_servers
-    topics.create_topics(servers, application.topics.all())
+    kafka = context.kafka(Role.PREDICTOR)
+    topics.create_topics(kafka, application.topics.all())
     files.require_writable(places.predictions)
     checkpoint = Checkpoint(places.checkpoints / "consume")
-    _open(checkpoint, places.predictions, topics.cluster_id(servers), predict.shards, reset=options.reset)
+    _open(checkpoint, places.predictions, topics.cluster_id(kafka), predict.shards, reset=options.reset)
     predictor = Predictor(
-        application, predict, context.models, checkpoint, places.predictions, servers, int(options.lateness * 1000)
+        application, predict, context.models, checkpoint, places.predictions, kafka, int(options.lateness * 1000)
     )
-    records = read_stream(context.spark, servers, application.topics.events, options.max_records)
+    records = read_stream(context.spark, kafka, application.topics.events, options.max_records)
     writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")
     writer = writer.option("checkpointLocation", str(checkpoint.query))
     if options.available_now:

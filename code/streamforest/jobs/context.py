@@ -13,8 +13,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from streamforest import files, session
 from streamforest.application import Application, Places, places
-from streamforest.errors import BadInput, WrongUsage
+from streamforest.errors import BadInput
 from streamforest.jars import CONNECTOR, ensure
+from streamforest.kafka import Kafka, Role
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
 from streamforest.progress import say
@@ -23,7 +24,7 @@ from streamforest.streaming.answering import slots
 
 Report = Mapping[str, Any]
 
-Kafka = Callable[[Settings], str]
+FindKafka = Callable[[Settings], str]
 """Tells where Kafka is, HOST:PORT, when a job first asks; it may start one for that."""
 
 
@@ -38,7 +39,7 @@ class Context:
     streams: bool = False
     """Whether the job needs Kafka's connector."""
     given_spark: SparkSession | None = field(default=None, compare=False)
-    kafka: Kafka | None = field(default=None, compare=False)
+    find_kafka: FindKafka | None = field(default=None, compare=False)
     """Asked where the settings name no Kafka."""
 
     @cached_property
@@ -62,18 +63,15 @@ class Context:
     def tracker(self) -> Tracker:
         return Tracker(self.settings, self.application.name)
 
-    @property
-    def bootstrap_servers(self) -> str:
-        """Where Kafka is.
+    def kafka(self, role: Role) -> Kafka:
+        """Kafka, as its user of that role; one of this machine alone asks for no login.
 
         Raises:
-            WrongUsage: nobody said.
+            WrongUsage: nobody said where it is, or what the user's password is.
         """
-        if self.settings.bootstrap_servers is not None:
-            return self.settings.bootstrap_servers
-        if self.kafka is None:
-            raise WrongUsage("no Kafka is named", "give --bootstrap-servers HOST:PORT")
-        return self.kafka(self.settings)
+        if self.settings.bootstrap_servers is None and self.find_kafka is not None:
+            return Kafka(self.find_kafka(self.settings))
+        return self.settings.kafka(role)
 
     def partitioned(self, folder: Path) -> DataFrame:
         """Rows that partition left in ``folder``, the columns of the folders' names typed as in the raw schema.

@@ -6,6 +6,7 @@ import argparse
 
 from streamforest.errors import BadInput, WrongUsage
 from streamforest.jobs.context import Context, Job, Report
+from streamforest.kafka import Role
 from streamforest.streaming import replay, topics
 
 
@@ -35,14 +36,14 @@ def run(context: Context, options: argparse.Namespace) -> Report:
         raise WrongUsage("--rate is a number of events a second, and excludes --speed", "give one of the two")
     if not any(folder.glob("*.parquet")):
         raise BadInput(f"there is nothing to send in {folder}", f"run the job sample {application.name} first")
-    servers = context.bootstrap_servers
-    topics.create_topics(servers, application.topics.all())
-    checkpoint = context.places.checkpoints / "produce" / topics.cluster_id(servers)
+    kafka = context.kafka(Role.PRODUCER)
+    topics.create_topics(kafka, application.topics.all())
+    checkpoint = context.places.checkpoints / "produce" / topics.cluster_id(kafka)
     replayed = replay.run(
         context.spark,
         application,
         folder,
-        servers,
+        kafka,
         checkpoint=checkpoint,
         speed=options.speed,
         again=options.again,

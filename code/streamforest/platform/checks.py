@@ -18,6 +18,7 @@ from typing import Any
 
 from streamforest import files, session
 from streamforest.errors import StreamforestError, Unreachable
+from streamforest.kafka import Kafka, Role
 from streamforest.settings import Settings, Share, kept, secret, worker_host
 from streamforest.streaming import topics
 
@@ -28,6 +29,7 @@ EXPERIMENT = "smoke"
 _ANSWER_LIMIT_S = 20.0
 _JOB_LIMIT_S = 120.0
 _MESSAGE_LIMIT_S = 30.0
+_REFUSAL_S = 3.0
 
 Check = Callable[[Settings], str]
 """Returns what was seen, in a few words; raises StreamforestError where it was not as it must be."""
@@ -61,26 +63,33 @@ def spark(given: Settings) -> str:
 
 
 def kafka(given: Settings) -> str:
-    """A message goes in and comes out again."""
+    """A message goes in and comes out again, and who has no login gets no answer."""
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-    servers = given.bootstrap_servers or ""
+    servers = given.kafka(Role.ADMIN)
     topic, message = f"smoke-{uuid.uuid4().hex}", uuid.uuid4().bytes
     topics.create_topics(servers, {topic: 1})
     try:
-        with contextlib.closing(KafkaProducer(bootstrap_servers=servers)) as producer:
+        with contextlib.closing(KafkaProducer(**servers.python())) as producer:
             producer.send(topic, message).get(_MESSAGE_LIMIT_S)
         limit_ms = int(_MESSAGE_LIMIT_S * 1000)
-        consumer = KafkaConsumer(
-            topic, bootstrap_servers=servers, auto_offset_reset="earliest", consumer_timeout_ms=limit_ms
-        )
+        consumer = KafkaConsumer(topic, **servers.python(), auto_offset_reset="earliest", consumer_timeout_ms=limit_ms)
         with contextlib.closing(consumer):
             found = next((record.value for record in consumer), None)
     finally:
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=servers)) as admin:
+        with contextlib.closing(KafkaAdminClient(**servers.python())) as admin:
             admin.delete_topics([topic])
     _require(found == message, f"a message sent to {servers} did not come out within {_MESSAGE_LIMIT_S:.0f} s")
-    return f"a message through {servers}"
+    _require(not _answers(replace(servers, login=None)), f"Kafka at {servers} answers who has no login")
+    return f"a message through {servers}, which answers nobody without a login"
+
+
+def _answers(found: Kafka) -> bool:
+    try:
+        topics.reachable(found, _REFUSAL_S)
+    except Unreachable:
+        return False
+    return True
 
 
 def mlflow(given: Settings) -> str:

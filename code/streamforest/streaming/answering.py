@@ -24,6 +24,7 @@ from streamforest import files
 from streamforest.application import Answering, Application
 from streamforest.errors import Unreachable
 from streamforest.failures import explain
+from streamforest.kafka import Kafka
 from streamforest.model.publication import ModelFolder, Version
 from streamforest.progress import say
 from streamforest.streaming.source import read_stream
@@ -62,13 +63,13 @@ class Answerer:
         application: Application,
         models: ModelFolder,
         checkpoint: Path,
-        bootstrap_servers: str,
+        kafka: Kafka,
         *,
         max_records: int,
         interval_s: int = INTERVAL_S,
     ) -> None:
         self._spark, self._application, self._models = spark, application, models
-        self._checkpoint, self._servers = checkpoint, bootstrap_servers
+        self._checkpoint, self._kafka = checkpoint, kafka
         self._max_records, self._interval_s = max_records, interval_s
         self._batches = 0
         self._ended = threading.Event()
@@ -162,7 +163,7 @@ class Answerer:
         writer = (
             messages.writeStream.format("kafka")
             .queryName(f"consume {self._application.name}")
-            .option("kafka.bootstrap.servers", self._servers)
+            .options(**self._kafka.spark())
             .option("includeHeaders", "true")
             .option("kafka.linger.ms", 0)
             .option("checkpointLocation", str(self._checkpoint))
@@ -180,7 +181,7 @@ class Answerer:
 
         Two sources of one plan must differ in something, or Spark takes them for one.
         """
-        source = read_stream(self._spark, self._servers, self._application.topics.events, most, client)
+        source = read_stream(self._spark, self._kafka, self._application.topics.events, most, client)
         event, reason = self._application.decode(F.col("value"))
         return source.select("*", event.alias("event"), reason.alias("reason"))
 

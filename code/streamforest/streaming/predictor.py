@@ -31,6 +31,7 @@ from pyspark.sql.pandas.types import to_arrow_type
 from streamforest import files
 from streamforest.application import Application, Prediction
 from streamforest.errors import BadInput
+from streamforest.kafka import Kafka
 from streamforest.model.publication import ModelFolder, Version
 from streamforest.progress import note, say
 from streamforest.streaming.latency import Latencies
@@ -60,12 +61,12 @@ class Predictor:
         models: ModelFolder,
         checkpoint: Checkpoint,
         predictions: Path,
-        bootstrap_servers: str,
+        kafka: Kafka,
         lateness_ms: int,
     ) -> None:
         self._application, self._predict = application, predict
         self._models, self._checkpoint = models, checkpoint
-        self._predictions, self._bootstrap_servers, self._lateness_ms = predictions, bootstrap_servers, lateness_ms
+        self._predictions, self._kafka, self._lateness_ms = predictions, kafka, lateness_ms
         self._verified: dict[str, Version] = {}
         self._refused_versions: set[str] = set()
         self._last: Version | None = None
@@ -221,7 +222,7 @@ class Predictor:
                 "headers",
             )
             .write.format("kafka")
-            .option("kafka.bootstrap.servers", self._bootstrap_servers)
+            .options(**self._kafka.spark())
             .option("kafka.max.request.size", _MAX_REQUEST_BYTES)
             .option("includeHeaders", "true")
             .save()

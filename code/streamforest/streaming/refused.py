@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from streamforest import files
 from streamforest.application import Application
 from streamforest.errors import BadInput, Unreachable
+from streamforest.kafka import Kafka
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -58,14 +59,14 @@ class Judged:
     """Why it would be refused again; null where it would not."""
 
 
-def read(bootstrap_servers: str, topic: str) -> list[Refused]:
+def read(kafka: Kafka, topic: str) -> list[Refused]:
     """The refused messages, in the order in which they stood; one that was noted twice is there once.
 
     Raises:
         Unreachable: Kafka does not answer.
     """
     found: dict[str, Refused] = {}
-    for message in _messages(bootstrap_servers, topic, {}):
+    for message in _messages(kafka, topic, {}):
         headers = {name: value.decode(errors="replace") for name, value in message.headers}
         if not {"reason", "topic", "partition", "offset"} <= headers.keys():
             continue
@@ -127,7 +128,7 @@ class Ledger:
     def __init__(self, folder: Path, cluster_id: str) -> None:
         self._path = folder / f"{cluster_id}.json"
 
-    def sent(self, bootstrap_servers: str, topic: str) -> set[str]:
+    def sent(self, kafka: Kafka, topic: str) -> set[str]:
         """Ids of the messages that were put back; those of a killed run are looked up in the topic.
 
         Raises:
@@ -136,12 +137,12 @@ class Ledger:
         found = self._read()
         sent = set(found["sent"])
         if found["from"] is not None:
-            for message in _messages(bootstrap_servers, topic, found["from"]):
+            for message in _messages(kafka, topic, found["from"]):
                 sent |= {value.decode() for name, value in message.headers if name == HEADER}
             self._write(sent, None)
         return sent
 
-    def put_back(self, bootstrap_servers: str, topic: str, messages: Sequence[Judged]) -> int:
+    def put_back(self, kafka: Kafka, topic: str, messages: Sequence[Judged]) -> int:
         """Send the messages that were not sent before, and return how many those were.
 
         Raises:
@@ -150,15 +151,13 @@ class Ledger:
         from kafka import KafkaProducer
         from kafka.errors import KafkaError
 
-        sent = self.sent(bootstrap_servers, topic)
+        sent = self.sent(kafka, topic)
         fresh = [one for one in messages if one.id not in sent]
         if not fresh:
             return 0
-        self._write(sent, _ends(bootstrap_servers, topic))
+        self._write(sent, _ends(kafka, topic))
         try:
-            with closing(
-                KafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", max_request_size=_MAX_REQUEST_BYTES)
-            ) as producer:
+            with closing(KafkaProducer(**kafka.python(), acks="all", max_request_size=_MAX_REQUEST_BYTES)) as producer:
                 waiting = [
                     producer.send(topic, key=one.key, value=one.value, headers=[(HEADER, one.id.encode())])
                     for one in fresh
@@ -166,7 +165,7 @@ class Ledger:
                 for each in waiting:
                     each.get(_LIMIT_MS / 1000)
         except KafkaError as error:
-            raise Unreachable(f"Kafka at {bootstrap_servers} took not all of it ({error})", "run it again") from None
+            raise Unreachable(f"Kafka at {kafka} took not all of it ({error})", "run it again") from None
         self._write(sent | {one.id for one in fresh}, None)
         return len(fresh)
 
@@ -183,18 +182,18 @@ class Ledger:
         files.write_text(self._path, json.dumps({"sent": sorted(sent), "from": start}))
 
 
-def _ends(bootstrap_servers: str, topic: str) -> dict[str, int]:
-    with closing(_consumer(bootstrap_servers)) as consumer:
+def _ends(kafka: Kafka, topic: str) -> dict[str, int]:
+    with closing(_consumer(kafka)) as consumer:
         ends = consumer.end_offsets(_partitions(consumer, topic))
     return {str(partition.partition): offset for partition, offset in ends.items()}
 
 
-def _messages(bootstrap_servers: str, topic: str, start: Mapping[str, int]) -> Iterator[Any]:
+def _messages(kafka: Kafka, topic: str, start: Mapping[str, int]) -> Iterator[Any]:
     """Messages of a topic from the offsets ``start`` by partition (else its beginning) to its present end."""
     from kafka.errors import KafkaError
 
     try:
-        with closing(_consumer(bootstrap_servers)) as consumer:
+        with closing(_consumer(kafka)) as consumer:
             partitions = _partitions(consumer, topic)
             consumer.assign(partitions)
             ends = consumer.end_offsets(partitions) if partitions else {}
@@ -203,18 +202,18 @@ def _messages(bootstrap_servers: str, topic: str, start: Mapping[str, int]) -> I
             while any(consumer.position(partition) < end for partition, end in ends.items()):
                 polled = consumer.poll(timeout_ms=_LIMIT_MS)
                 if not polled:
-                    raise Unreachable(f"Kafka at {bootstrap_servers} stopped answering", "run it again")
+                    raise Unreachable(f"Kafka at {kafka} stopped answering", "run it again")
                 for partition, messages in polled.items():
                     yield from (one for one in messages if one.offset < ends[partition])
     except KafkaError as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} told no messages ({error})", "run it again") from None
+        raise Unreachable(f"Kafka at {kafka} told no messages ({error})", "run it again") from None
 
 
-def _consumer(bootstrap_servers: str) -> KafkaConsumer:
+def _consumer(kafka: Kafka) -> KafkaConsumer:
     from kafka import KafkaConsumer
 
     return KafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.python(),
         group_id=None,
         enable_auto_commit=False,
         max_partition_fetch_bytes=_MAX_REQUEST_BYTES,

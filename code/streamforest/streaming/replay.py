@@ -15,6 +15,7 @@ from pyspark.sql.types import TimestampType
 from streamforest import files
 from streamforest.application import Application
 from streamforest.errors import Unreachable
+from streamforest.kafka import Kafka
 from streamforest.progress import Progress
 
 LONGEST_PAUSE_MS = 2_000
@@ -34,7 +35,7 @@ def run(
     spark: SparkSession,
     application: Application,
     folder: Path,
-    bootstrap_servers: str,
+    kafka: Kafka,
     *,
     checkpoint: Path,
     speed: float,
@@ -60,9 +61,9 @@ def run(
             batch = _from_now(batch, application)
         if speed or rate:
             due = _at_rate(batch, application, rate) if rate else _in_own_time(batch, application)
-            replayed.rows += _send_paced(due, application, bootstrap_servers, speed or 1.0)
+            replayed.rows += _send_paced(due, application, kafka, speed or 1.0)
         else:
-            _send(batch, application, bootstrap_servers)
+            _send(batch, application, kafka)
 
     query = (
         spark.readStream.schema(application.schemas.event)
@@ -85,13 +86,13 @@ def _message(application: Application) -> list[Column]:
     return [F.col(application.key).cast("string").alias("key"), F.to_json(F.struct(*columns)).alias("value")]
 
 
-def _send(batch: DataFrame, application: Application, bootstrap_servers: str) -> None:
+def _send(batch: DataFrame, application: Application, kafka: Kafka) -> None:
     (
         batch.repartition(application.key)
         .sortWithinPartitions(application.key, application.event_time)
         .select(*_message(application))
         .write.format("kafka")
-        .option("kafka.bootstrap.servers", bootstrap_servers)
+        .options(**kafka.spark())
         .option("topic", application.topics.events)
         .option("kafka.linger.ms", 20)
         .option("kafka.compression.type", "lz4")
@@ -126,13 +127,13 @@ def _from_now(batch: DataFrame, application: Application) -> DataFrame:
     return timed.drop("_due_ms", "_pause_ms")
 
 
-def _send_paced(due: DataFrame, application: Application, bootstrap_servers: str, speed: float) -> int:
+def _send_paced(due: DataFrame, application: Application, kafka: Kafka, speed: float) -> int:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
     messages = due.orderBy("_due_ms", application.key).select("_due_ms", *_message(application)).persist()
     total = messages.count()
-    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, linger_ms=10, acks="all")
+    producer = KafkaProducer(**kafka.python(), linger_ms=10, acks="all")
     try:
         with Progress("sending", total) as progress:
             for due_messages in _paced(messages.toLocalIterator(prefetchPartitions=True), speed):
@@ -141,7 +142,7 @@ def _send_paced(due: DataFrame, application: Application, bootstrap_servers: str
                 progress.advance(len(due_messages))
         producer.flush(timeout=30)
     except KafkaError as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} took no more records ({error})", "start it again") from None
+        raise Unreachable(f"Kafka at {kafka} took no more records ({error})", "start it again") from None
     finally:
         producer.close(timeout=10)
         messages.unpersist()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
+from streamforest.kafka import Kafka
+
 _FETCH_BYTES = 8 * 1024 * 1024
 
 
 def read_stream(
-    spark: SparkSession, bootstrap_servers: str, topic: str, max_records: int | None, client: str | None = None
+    spark: SparkSession, kafka: Kafka, topic: str, max_records: int | None, client: str | None = None
 ) -> DataFrame:
     """Records of a topic from its beginning, at most ``max_records`` a micro-batch; fails when some were deleted.
 
@@ -16,7 +18,7 @@ def read_stream(
     """
     stream = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", bootstrap_servers)
+        .options(**kafka.spark())
         .option("subscribe", topic)
         .option("startingOffsets", "earliest")
         .option("failOnDataLoss", "true")

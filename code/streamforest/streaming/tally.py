@@ -13,6 +13,7 @@ import numpy as np
 
 from streamforest.application import Topics
 from streamforest.errors import Unreachable
+from streamforest.kafka import Kafka
 from streamforest.streaming.latency import Latencies
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Tally:
     Latencies are those from a request in Kafka to its answer in Kafka.
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
-        self._servers, self._topics = bootstrap_servers, topics
+    def __init__(self, kafka: Kafka, topics: Topics) -> None:
+        self._kafka, self._topics = kafka, topics
         self._over = threading.Event()
         self._failed: BaseException | None = None
         self._seen: set[bytes] = set()
@@ -46,7 +47,7 @@ class Tally:
         try:
             self._consumer = self._open()
         except KafkaError as error:
-            raise Unreachable(f"Kafka at {self._servers} told no offsets ({error})", "run it again") from None
+            raise Unreachable(f"Kafka at {self._kafka} told no offsets ({error})", "run it again") from None
         self._thread = threading.Thread(target=self._follow, name="tally", daemon=True)
         self._thread.start()
         return self
@@ -58,7 +59,7 @@ class Tally:
     def _open(self) -> KafkaConsumer:
         from kafka import KafkaConsumer, TopicPartition
 
-        consumer = KafkaConsumer(bootstrap_servers=self._servers.split(","), enable_auto_commit=False)
+        consumer = KafkaConsumer(**self._kafka.python(), enable_auto_commit=False)
         partitions = [
             TopicPartition(name, number)
             for name in (self._topics.predictions, self._topics.invalid)

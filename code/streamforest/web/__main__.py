@@ -16,6 +16,7 @@ import uvicorn
 from streamforest import application as contract
 from streamforest import cli, settings, store
 from streamforest.errors import Unreachable, WrongUsage
+from streamforest.kafka import Role
 from streamforest.progress import say
 from streamforest.settings import Settings, WebSettings
 from streamforest.web import catalogue
@@ -49,11 +50,10 @@ def office(given: Settings, web: WebSettings) -> Office:
     """What the pages work with, by the settings.
 
     Raises:
-        WrongUsage: no Kafka is named, or the store's address has no meaning.
+        WrongUsage: no Kafka is named, its password is not set, or the store's address has no meaning.
         BadInput: the lists of airlines and airports cannot be read.
     """
-    if given.bootstrap_servers is None:
-        raise WrongUsage("no Kafka is named", "set STREAMFOREST_BOOTSTRAP_SERVERS or give --bootstrap-servers")
+    kafka = given.kafka(Role.WEB)
     # The packages of applications import Spark's types: once, here, and not at the first request.
     from streamforest.applications.flights.classes import CLASSES
 
@@ -62,7 +62,7 @@ def office(given: Settings, web: WebSettings) -> Office:
     known, distances = catalogue.load(contract.places(answering, given).training.parent)
     return Office(
         settings=web,
-        servers=given.bootstrap_servers,
+        kafka=kafka,
         asked=answering.topics,
         watched=watched.topics,
         store=store.connect(given.store),

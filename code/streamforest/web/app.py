@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from streamforest.application import Topics
+from streamforest.kafka import Kafka
 from streamforest.settings import WebSettings
 from streamforest.store import Document, Store
 from streamforest.web import catalogue as lists
@@ -34,7 +35,7 @@ class Office:
     """What the routes work with."""
 
     settings: WebSettings
-    servers: str
+    kafka: Kafka
     asked: Topics
     """Of the application that answers requests."""
     watched: Topics
@@ -59,7 +60,7 @@ class Office:
         self.desk = Desk(limit=self.settings.queue, timeout_s=self.settings.timeout_s, trouble=self.trouble)
         self.board = Board()
         self.channel = Channel(
-            self.servers,
+            self.kafka,
             needed={**self.asked.all(), **self.watched.all()},
             listened={
                 self.asked.predictions: 0,
@@ -69,7 +70,7 @@ class Office:
             take=self._take,
             changed=self.desk.wake,
         )
-        self.keeper = Keeper(self.servers, self.asked.predictions, self.asked.partitions, self.store)
+        self.keeper = Keeper(self.kafka, self.asked.predictions, self.asked.partitions, self.store)
 
     def trouble(self) -> str | None:
         """What is wrong with Kafka now; None where nothing is."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamforest.errors import StreamforestError
+from streamforest.kafka import Kafka
 from streamforest.progress import say
 from streamforest.streaming import topics
 
@@ -47,7 +48,7 @@ class Channel:
     """Listens to topics from their ends, in a thread that survives Kafka's absences, and sends.
 
     Args:
-        servers: HOST:PORT.
+        kafka: the cluster, as a user that may read and write the topics.
         needed: partitions of topics that are made where they are missing.
         listened: topics, each with how many of its last messages are read at first.
         take: called in the event loop with the messages of one fetch.
@@ -56,14 +57,14 @@ class Channel:
 
     def __init__(
         self,
-        servers: str,
+        kafka: Kafka,
         *,
         needed: Mapping[str, int],
         listened: Mapping[str, int],
         take: Callable[[Sequence[Received]], None],
         changed: Callable[[], None],
     ) -> None:
-        self._servers, self._needed, self._listened = servers, dict(needed), dict(listened)
+        self._kafka, self._needed, self._listened = kafka, dict(needed), dict(listened)
         self._take, self._changed = take, changed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: KafkaProducer | None = None
@@ -142,10 +143,10 @@ class Channel:
         """Open, listen until the end, close."""
         from kafka import KafkaProducer
 
-        topics.create_topics(self._servers, self._needed, _CONNECT_S)
+        topics.create_topics(self._kafka, self._needed, _CONNECT_S)
         consumer = self._consumer()
         producer = KafkaProducer(
-            bootstrap_servers=self._servers.split(","),
+            **self._kafka.python(),
             acks="all",
             linger_ms=0,
             max_block_ms=1_000,
@@ -156,7 +157,7 @@ class Channel:
             for topic in self._needed:
                 producer.partitions_for(topic)
             self._set(producer)
-            self._told(f"Kafka at {self._servers} answers")
+            self._told(f"Kafka at {self._kafka} answers")
             while not self._over.is_set():
                 self._hand_over(consumer.poll(timeout_ms=_POLL_MS))
         finally:
@@ -170,7 +171,7 @@ class Channel:
         from kafka import KafkaConsumer, TopicPartition
 
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+            **self._kafka.python(),
             group_id=None,
             enable_auto_commit=False,
             request_timeout_ms=5_000,
@@ -196,7 +197,7 @@ class Channel:
         """Look whether Kafka accepts connections: its clients would keep quiet for minutes."""
         while not self._over.wait(_CHECK_S):
             before = self._answers
-            self._answers = any(_accepts(server) for server in self._servers.split(","))
+            self._answers = any(_accepts(server) for server in self._kafka.servers.split(","))
             if self._answers != before:
                 self._call(self._changed)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamforest.errors import StreamforestError
+from streamforest.kafka import Kafka
 from streamforest.progress import say
 from streamforest.store import Document, Store, keepable
 from streamforest.streaming import topics
@@ -28,8 +29,8 @@ _CONNECT_S = 5.0
 class Keeper:
     """A thread between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, servers: str, topic: str, partitions: int, store: Store) -> None:
-        self._servers, self._topic, self._partitions, self._store = servers, topic, partitions, store
+    def __init__(self, kafka: Kafka, topic: str, partitions: int, store: Store) -> None:
+        self._kafka, self._topic, self._partitions, self._store = kafka, topic, partitions, store
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self.kept = 0
@@ -62,10 +63,10 @@ class Keeper:
     def _follow(self) -> None:
         from kafka import KafkaConsumer
 
-        topics.create_topics(self._servers, {self._topic: self._partitions}, _CONNECT_S)
+        topics.create_topics(self._kafka, {self._topic: self._partitions}, _CONNECT_S)
         consumer = KafkaConsumer(
             self._topic,
-            bootstrap_servers=self._servers.split(","),
+            **self._kafka.python(),
             group_id=GROUP,
             auto_offset_reset="earliest",
             enable_auto_commit=False,

@@ -236,8 +236,8 @@ def now_ms() -> float:
 
 def _kafka(office: Office) -> dict[str, Any]:
     if office.channel.alive:
-        return {"ok": True, "detail": f"answers at {office.servers}"}
-    return {"ok": False, "detail": f"does not answer at {office.servers}"}
+        return {"ok": True, "detail": f"answers at {office.kafka}"}
+    return {"ok": False, "detail": f"does not answer at {office.kafka}"}
 
 
 async def _store(office: Office) -> dict[str, Any]:
