@@ -1,6 +1,6 @@
 #!/bin/bash
 # Health check: the admin logs in where containers do, which holds once kafka-access has made the users.
-set -euo pipefail
+set -Eeuo pipefail
 
 umask 077
 cat >/tmp/admin.properties <<PROPERTIES
