@@ -25,6 +25,7 @@ cmd_start() {
   guard_dotenv
   own_folders
   warn_of_publication
+  make_certificates
   say "starting (a first start takes one to three minutes)"
   bring_up
   smoke || die "${EX_UNAVAILABLE}" "the platform runs, and a check of it failed (see above); look at: ./control_env.sh logs"
@@ -88,7 +89,7 @@ cmd_join() {
   say "this machine works for ${address} as ${own}; to leave: docker rm --force streamforest-worker"
 }
 
-# token [jupyter|airflow|kafka]  how to log in: Jupyter's token, Airflow's password, or the settings of a Kafka client
+# token [jupyter|airflow|kafka|ca]  how to log in: Jupyter, Airflow, clients of Kafka; whose certificates to trust
 cmd_token() {
   check_dotenv
   [[ -e "${DOTENV}" ]] || die "${EX_DATA}" "there is no ${DOTENV} yet; it is made by: ./control_env.sh start"
@@ -101,7 +102,8 @@ cmd_token() {
     jupyter) printf '%s\n' "$(setting JUPYTER_TOKEN)" ;;
     airflow) printf '%s\n' "$(setting AIRFLOW_PASSWORD)" ;;
     kafka) kafka_properties "${2:-admin}" ;;
-    *) die "${EX_USAGE}" "token takes jupyter, airflow or kafka, not $1" ;;
+    ca) authority ;;
+    *) die "${EX_USAGE}" "token takes jupyter, airflow, kafka or ca, not $1" ;;
   esac
 }
 
@@ -114,7 +116,14 @@ kafka_properties() {
   esac
   password=$(setting "STREAMFOREST_KAFKA_$(tr '[:lower:]' '[:upper:]' <<<"${user}")_PASSWORD")
   printf 'bootstrap.servers=127.0.0.1:%s\n' "$(setting KAFKA_PORT 9092)"
-  printf 'security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\n'
+  if is_tls; then
+    # In one line, as properties files write it.
+    printf 'security.protocol=SASL_SSL\nssl.truststore.type=PEM\nssl.truststore.certificates=%s\n' \
+      "$(authority | awk '{ printf "%s\\n", $0 }')"
+  else
+    printf 'security.protocol=SASL_PLAINTEXT\n'
+  fi
+  printf 'sasl.mechanism=SCRAM-SHA-512\n'
   printf 'sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";\n' \
     "${user}" "${password}"
 }
@@ -159,9 +168,12 @@ profile() { setting COMPOSE_PROFILES full; }
 compose() {
   local files=(--file "${ROOT}/docker-compose.yml")
   [[ -z "$(setting STREAMFOREST_ADDRESS)" ]] || files+=(--file "${ROOT}/docker/machines.yml")
+  ! is_tls || files+=(--file "${ROOT}/docker/tls.yml")
   COMPOSE_PROJECT_NAME=$(project) COMPOSE_PROFILES=$(profile) STREAMFOREST_FILES=$(files_folder) \
     docker compose --project-directory "${ROOT}" "${files[@]}" --env-file "${DOTENV}" "$@"
 }
+
+is_tls() { [[ "$(setting STREAMFOREST_TLS off)" == on ]]; }
 
 need_engine() {
   command -v docker >/dev/null || die "${EX_UNAVAILABLE}" "no docker; ./control_env.sh doctor tells more"
@@ -216,6 +228,35 @@ warn_of_publication() {
   bind=$(setting STREAMFOREST_BIND 127.0.0.1)
   [[ "${bind}" == 127.0.0.1 || "${bind}" == localhost ]] ||
     say "warning: STREAMFOREST_BIND=${bind} opens MLflow and Spark's page, which ask for no password, to other machines"
+}
+
+# Keys and certificates of what is published, where they are asked for; what is good stays as it is.
+make_certificates() {
+  local digest
+  is_tls || return 0
+  digest=$(compose --profile certificates run --rm --no-deps --quiet-pull certificates \
+    python -P -m streamforest.platform.certificates /certificates "$(certificate_names)" \
+    kafka=1000 web="$(setting STREAMFOREST_UID)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' -e '^ *Volume ' >&2)) ||
+    die "${EX_UNAVAILABLE}" "certificates could not be made (see above)"
+  export STREAMFOREST_CERTIFICATES=${digest}
+}
+
+# Print the names by which clients may call what is published, with commas between them.
+certificate_names() {
+  local name names=localhost,127.0.0.1,::1
+  for name in "$(setting STREAMFOREST_BIND 127.0.0.1)" "$(setting STREAMFOREST_ADDRESS)" "$(setting STREAMFOREST_TLS_NAMES)"; do
+    [[ -z "${name}" || "${name}" == 0.0.0.0 || "${name}" == :: ]] || names+=",${name}"
+  done
+  printf '%s' "${names}"
+}
+
+# Print the certificate of this installation's authority.
+authority() {
+  is_tls || die "${EX_DATA}" "STREAMFOREST_TLS is not on, so there is no authority; set it in ${DOTENV} and start again"
+  need_engine
+  docker run --rm --network none --volume "$(project)_certificates:/certificates:ro" --entrypoint cat \
+    "streamforest/spark:$(setting STREAMFOREST_TAG local)" /certificates/ca.pem 2>/dev/null ||
+    die "${EX_DATA}" "there is no authority yet; it is made by: ./control_env.sh start"
 }
 
 bring_up() {
@@ -287,7 +328,7 @@ print_status() {
       master) address=$(address SPARK_PORT 8080) ;;
       airflow) address=$(address AIRFLOW_PORT 9090) ;;
       mlflow) address=$(address MLFLOW_PORT 5000) ;;
-      web) address=$(address WEB_PORT 8000) ;;
+      web) address=$(web_address) ;;
       jupyter) address=$(address JUPYTER_PORT 8888) ;;
       kafka) address="127.0.0.1:$(setting KAFKA_PORT 9092)" ;;
       *) address="" ;;
@@ -297,6 +338,12 @@ print_status() {
   done < <(services_of_installation)
 }
 
+web_address() {
+  local found
+  found=$(address WEB_PORT 8000)
+  if is_tls; then printf 'https%s' "${found#http}"; else printf '%s' "${found}"; fi
+}
+
 address() { printf 'http://127.0.0.1:%s' "$(setting "$1" "$2")"; }
 
 print_addresses() {
@@ -304,7 +351,7 @@ print_addresses() {
   printf '%-10s%s\n' MLflow "$(address MLFLOW_PORT 5000)"
   printf '%-10s%s\n' Spark "$(address SPARK_PORT 8080)"
   [[ "$(profile)" != full ]] || printf '%-10s%s\n' Jupyter "$(address JUPYTER_PORT 8888)  (token: ./control_env.sh token)" \
-    Web "$(address WEB_PORT 8000)"
+    Web "$(web_address)"
   printf '%-10s%s\n' Kafka "127.0.0.1:$(setting KAFKA_PORT 9092)  (login: ./control_env.sh token kafka)"
 }
 

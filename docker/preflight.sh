@@ -194,7 +194,9 @@ examine_platform() {
 
 # Print the rows that are wrong and die, or go on.
 preflight() {
-  local report
+  local report tls
+  tls=$(setting STREAMFOREST_TLS off)
+  [[ "${tls}" == on || "${tls}" == off ]] || die "${EX_DATA}" "STREAMFOREST_TLS is on or off, not ${tls}; mend it in ${DOTENV}"
   report=$(check_engine) || refuse "${report}"
   check_dotenv
   report=$(check_images && check_ports && check_folders) || refuse "${report}"

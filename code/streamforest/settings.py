@@ -223,6 +223,8 @@ class WebSettings:
     """The largest body of a request."""
     connections: int
     """Connections at a time; one more is told 503."""
+    certificate: Path | None
+    """File with a private key and its certificates (PEM), to serve by https; None: http."""
     proxies: str
     """Addresses whose word about the client is believed, with commas between them; empty: nobody's."""
 
@@ -232,6 +234,7 @@ def web(environ: Mapping[str, str] = os.environ) -> WebSettings:
 
     Raises:
         WrongUsage: a number is none, or out of its bounds.
+        BadInput: there is no such certificate.
     """
     return WebSettings(
         host=environ.get("STREAMFOREST_WEB_HOST") or "127.0.0.1",
@@ -245,8 +248,14 @@ def web(environ: Mapping[str, str] = os.environ) -> WebSettings:
         connections=int(
             _number("STREAMFOREST_WEB_CONNECTIONS", environ.get("STREAMFOREST_WEB_CONNECTIONS"), 1000, 1, 1e6)
         ),
+        certificate=_file("STREAMFOREST_WEB_CERTIFICATE", environ.get("STREAMFOREST_WEB_CERTIFICATE")),
         proxies=environ.get("STREAMFOREST_WEB_PROXIES", ""),
     )
+
+
+def web_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the platform's own checks find the pages."""
+    return environ.get("STREAMFOREST_WEB_URL") or "http://web:8000"
 
 
 def worker_host(environ: Mapping[str, str] = os.environ) -> str:

@@ -309,6 +309,31 @@ def test_passwords_of_kafka_are_made_anew_beside_its_data(host: Host) -> None:
     assert before["STREAMFOREST_KAFKA_WEB_PASSWORD"] not in host.dotenv.read_text()
 
 
+def test_encryption_is_on_or_off(host: Host) -> None:
+    host.add_engine()
+
+    line = refusal(host, "start", code=65, taken={"STREAMFOREST_TLS": "yes"})
+
+    assert "STREAMFOREST_TLS is on or off, not yes" in line
+
+
+def test_without_encryption_there_is_no_authority(host: Host) -> None:
+    host.add_engine()
+    start(host)
+
+    assert "STREAMFOREST_TLS is not on" in refusal(host, "token", "ca", code=65)
+
+
+def test_certificates_are_made_for_the_names_that_clients_use(host: Host) -> None:
+    host.add_engine()
+
+    host.run("start", **{**ports(), "STREAMFOREST_TLS": "on", "STREAMFOREST_TLS_NAMES": "trees.example"})
+
+    made = next(line for line in host.asked.splitlines() if "platform.certificates" in line)
+    assert "localhost,127.0.0.1,::1,127.0.0.1,trees.example kafka=1000" in made
+    assert "docker/tls.yml" in made
+
+
 def test_nothing_is_removed_without_a_yes(host: Host) -> None:
     host.add_engine()
     start(host)

@@ -19,12 +19,10 @@ from typing import Any
 from streamforest import files, session
 from streamforest.errors import StreamforestError, Unreachable
 from streamforest.kafka import Kafka, Role
-from streamforest.settings import Settings, Share, kept, secret, worker_host
+from streamforest.settings import Settings, Share, kept, secret, web_url, worker_host
 from streamforest.streaming import topics
 
-SPARK_PAGE, AIRFLOW, JUPYTER, WEB = (
-    f"http://{service}" for service in ("master:8080", "airflow:9090", "jupyter:8888", "web:8000")
-)
+SPARK_PAGE, AIRFLOW, JUPYTER = (f"http://{service}" for service in ("master:8080", "airflow:9090", "jupyter:8888"))
 EXPERIMENT = "smoke"
 _ANSWER_LIMIT_S = 20.0
 _JOB_LIMIT_S = 120.0
@@ -148,7 +146,7 @@ def jupyter(_: Settings) -> str:
 
 def web(_: Settings) -> str:
     """The pages' server reaches what it depends on."""
-    found = _ask(f"{WEB}/health")["dependencies"]
+    found = _ask(f"{web_url()}/health")["dependencies"]
     return _listed(f"{name} {'is well' if each['ok'] else 'has nothing to say yet'}" for name, each in found.items())
 
 

@@ -85,6 +85,7 @@ def serve(served: Office, web: WebSettings, *, port: int | None = None) -> None:
         limit_concurrency=web.connections,
         timeout_keep_alive=_SILENT_S,
         timeout_graceful_shutdown=_END_S,
+        ssl_certfile=web.certificate,
         proxy_headers=bool(web.proxies),
         forwarded_allow_ips=web.proxies or None,
         server_header=False,
@@ -92,7 +93,8 @@ def serve(served: Office, web: WebSettings, *, port: int | None = None) -> None:
         log_level=logging.WARNING,
     )
     host, bound = listening.getsockname()[:2]
-    say(f"pages at http://{f'[{host}]' if ':' in host else host}:{bound}")
+    scheme = "https" if web.certificate else "http"
+    say(f"pages at {scheme}://{f'[{host}]' if ':' in host else host}:{bound}")
     with contextlib.closing(listening):
         server = _Server(config, served)
         server.run(sockets=[listening])
