@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -19,12 +17,13 @@ from typing import Any
 from streamforest import files, session
 from streamforest.errors import StreamforestError, Unreachable
 from streamforest.kafka import Kafka, Role
+from streamforest.platform.airflow import Airflow
+from streamforest.platform.asking import ask
 from streamforest.settings import Settings, Share, kept, secret, web_url, worker_host
 from streamforest.streaming import topics
 
-SPARK_PAGE, AIRFLOW, JUPYTER = (f"http://{service}" for service in ("master:8080", "airflow:9090", "jupyter:8888"))
+SPARK_PAGE, JUPYTER = "http://master:8080", "http://jupyter:8888"
 EXPERIMENT = "smoke"
-_ANSWER_LIMIT_S = 20.0
 _JOB_LIMIT_S = 120.0
 _MESSAGE_LIMIT_S = 30.0
 _REFUSAL_S = 3.0
@@ -119,16 +118,13 @@ def mlflow(given: Settings) -> str:
 
 def airflow(_: Settings) -> str:
     """Every service of Airflow is well, every DAG file was read without error, and there are DAGs."""
-    password = secret("AIRFLOW_PASSWORD")
-    login = json.dumps({"username": "admin", "password": password}).encode()
-    token = _ask(f"{AIRFLOW}/auth/token", login, {"Content-Type": "application/json"})["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    health = _ask(f"{AIRFLOW}/api/v2/monitor/health")
-    sick = [name for name, found in health.items() if found and found.get("status") != "healthy"]
+    found = Airflow()
+    health = found.get("/monitor/health")
+    sick = [name for name, state in health.items() if state and state.get("status") != "healthy"]
     _require(not sick, f"Airflow says that {_listed(sick)} is not healthy")
-    errors = _ask(f"{AIRFLOW}/api/v2/importErrors", headers=headers)["import_errors"]
+    errors = found.get("/importErrors")["import_errors"]
     _require(not errors, f"Airflow cannot read {_listed(error['filename'] for error in errors)}")
-    dags = _ask(f"{AIRFLOW}/api/v2/dags?limit=100", headers=headers)["dags"]
+    dags = found.get("/dags?limit=100")["dags"]
     _require(bool(dags), "Airflow knows no DAG")
     return f"{len(dags)} DAGs without error: {_listed(dag['dag_id'] for dag in dags)}"
 
@@ -136,9 +132,9 @@ def airflow(_: Settings) -> str:
 def jupyter(_: Settings) -> str:
     """The notebook server lets in who has the token, and nobody else."""
     token = secret("JUPYTER_TOKEN")
-    _ask(f"{JUPYTER}/api/status", headers={"Authorization": f"token {token}"})
+    ask(f"{JUPYTER}/api/status", headers={"Authorization": f"token {token}"})
     try:
-        _ask(f"{JUPYTER}/api/contents")
+        ask(f"{JUPYTER}/api/contents")
     except Unreachable:
         return "answers who has the token, and nobody else"
     raise StreamforestError("Jupyter shows its files without a token", "restart it: ./control_env.sh restart")
@@ -146,7 +142,7 @@ def jupyter(_: Settings) -> str:
 
 def web(_: Settings) -> str:
     """The pages' server reaches what it depends on."""
-    found = _ask(f"{web_url()}/health")["dependencies"]
+    found = ask(f"{web_url()}/health")["dependencies"]
     return _listed(f"{name} {'is well' if each['ok'] else 'has nothing to say yet'}" for name, each in found.items())
 
 
@@ -171,7 +167,7 @@ def _python() -> str:
 
 
 def _alive_workers() -> set[str]:
-    workers = _ask(f"{SPARK_PAGE}/json/")["workers"]
+    workers = ask(f"{SPARK_PAGE}/json/")["workers"]
     alive = {str(worker["host"]) for worker in workers if worker["state"] == "ALIVE"}
     _require(bool(alive), "Spark's master has no worker")
     return alive
@@ -195,16 +191,6 @@ def _bounded(spark_session: Any) -> Iterator[Any]:  # noqa: ANN401  # a session;
     finally:
         late.cancel()
         spark_session.stop()
-
-
-def _ask(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401  # JSON
-    request = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310  # addresses of our own services
-    try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_LIMIT_S) as answer:  # noqa: S310
-            return json.load(answer)
-    except (OSError, ValueError) as error:
-        service = url.split("/")[2].partition(":")[0]
-        raise Unreachable(f"{url} failed ({error})", f"see ./control_env.sh logs {service}") from None
 
 
 def _require(holds: bool, otherwise: str) -> None:
