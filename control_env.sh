@@ -8,13 +8,15 @@ INSTALLER="${ROOT}/.uv"
 STAMP="${ENVIRONMENT}/streamforest.stamp"
 NEEDED_MB=4000
 readonly EX_USAGE=64 EX_DATA=65 EX_UNAVAILABLE=69
-PARTS=("${ROOT}/docker/dotenv.sh" "${ROOT}/docker/preflight.sh" "${ROOT}/docker/platform.sh")
+PARTS=("${ROOT}/docker/dotenv.sh" "${ROOT}/docker/preflight.sh" "${ROOT}/docker/platform.sh" "${ROOT}/docker/drill.sh")
 # shellcheck source=docker/dotenv.sh
 source "${PARTS[0]}"
 # shellcheck source=docker/preflight.sh
 source "${PARTS[1]}"
 # shellcheck source=docker/platform.sh
 source "${PARTS[2]}"
+# shellcheck source=docker/drill.sh
+source "${PARTS[3]}"
 
 # demo [activity|flights]  run all six jobs for real, from data to predictions, and end in a table of evidence
 cmd_demo() {

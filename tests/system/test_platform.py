@@ -307,6 +307,20 @@ def remembered(platform: Platform) -> tuple[int, int, int, bytes]:
     return len(runs(platform)), dag_runs, offsets(platform)["HAR"], model
 
 
+@pytest.mark.parametrize(("name", "again"), [("driver", "create_consumer 2"), ("broker", "")])
+def test_a_drill_keeps_the_promise(platform: Platform, name: str, again: str) -> None:
+    platform.pause("train_model", "sample_data", "create_consumer_producer")
+
+    ended = platform.verb("drill", name)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = r"drill (\w+): [1-9]\d* equal, 0 missing, 0 added, 0 different, 0 repeated; .*; tried again: (.*)"
+    told = re.fullmatch(found, ended.stdout.strip())
+    assert told is not None, ended.stdout
+    assert told[1] == name
+    assert again in told[2]
+
+
 def test_killed_containers_lose_nothing(platform: Platform) -> None:
     platform.pause("sample_data", "create_consumer_producer")
     before = remembered(platform)

@@ -8,7 +8,7 @@ from streamforest import application as contract
 from streamforest.kafka import Role
 from streamforest.platform.access import rights
 
-PACKAGES = ["streamforest.applications"]
+PACKAGES = ["streamforest.applications", "streamforest.platform.applications"]
 APPLICATIONS = [contract.load(name, PACKAGES) for name in contract.names(PACKAGES)]
 
 

@@ -16,7 +16,7 @@ def machine(tmp_path: Path) -> Machine:
 
 @pytest.mark.parametrize("arguments", [[], ["help"], ["--help"], ["-h"]])
 def test_help_lists_every_verb_with_one_line(machine: Machine, arguments: list[str]) -> None:
-    scripts = [ROOT / "control_env.sh", ROOT / "docker" / "platform.sh"]
+    scripts = [ROOT / "control_env.sh", ROOT / "docker" / "platform.sh", ROOT / "docker" / "drill.sh"]
     verbs = [verb for script in scripts for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", script.read_text())]
 
     ended = machine.run(*arguments)

@@ -63,7 +63,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_what_a_page_names_exists(page: Path) -> None:
     text = read(page)
-    shell = read(REPOSITORY / "control_env.sh") + read(REPOSITORY / "docker" / "platform.sh")
+    scripts = [REPOSITORY / "control_env.sh", *sorted((REPOSITORY / "docker").glob("*.sh"))]
+    shell = "".join(map(read, scripts))
     verbs = [verb.replace("_", "-") for verb in re.findall(r"(?m)^cmd_([a-z_]+)\(\)", shell)]
 
     paths = re.findall(r"`((?:code|tests|docs|requirements)/[\w./-]+)`", text)

@@ -334,6 +334,13 @@ def test_certificates_are_made_for_the_names_that_clients_use(host: Host) -> Non
     assert "docker/tls.yml" in made
 
 
+def test_a_drill_needs_a_platform_that_runs(host: Host) -> None:
+    host.add_engine()
+    start(host)
+
+    assert "nothing runs here" in refusal(host, "drill", "broker")
+
+
 def test_nothing_is_removed_without_a_yes(host: Host) -> None:
     host.add_engine()
     start(host)
@@ -345,7 +352,7 @@ def test_nothing_is_removed_without_a_yes(host: Host) -> None:
     assert not re.search(r"(?m)^(rm|volume rm|network rm|image rm)", host.asked)
 
 
-@pytest.mark.parametrize("arguments", [["cleanup", "everything"], ["token", "x"], ["doctor", "x"]])
+@pytest.mark.parametrize("arguments", [["cleanup", "everything"], ["token", "x"], ["doctor", "x"], ["drill", "x"]])
 def test_wrong_arguments_are_named(host: Host, arguments: list[str]) -> None:
     host.add_engine()
     start(host)

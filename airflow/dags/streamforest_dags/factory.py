@@ -164,14 +164,36 @@ def predicting(
     return dag
 
 
+def drilling(dag_id: str, application: str, *, path: str, doc: str | None) -> DAG:
+    """create_producer ∥ create_consumer → drain → predict: a stream, its rest, and what the batch path says of both.
+
+    Begun by the verb drill alone. Whatever is broken meanwhile, its tasks are soon tried again.
+    """
+    params = {"seconds": Param(60, type="number", exclusiveMinimum=0, description="how long to consume")}
+    with _dag(dag_id, application, None, doc, params, retries=10, retry_delay=timedelta(seconds=5)) as dag:
+        producer = _stream("create_producer", ["produce", application, "--speed=1"])
+        consumer = _stream("create_consumer", ["consume", application, "--seconds={{ params.seconds }}"])
+        drain = _stream("drain", ["consume", application, "--available-now"])
+        predict = _batch(
+            "predict",
+            timedelta(hours=1),
+            priority=_STREAM_PRIORITY,
+            application_args=["consume", application, f"--batch={path}", "--as-recorded"],
+        )
+        predict.doc_md = _DOCS["batch"] + _RETURNS
+        [producer, consumer] >> drain >> predict
+    return dag
+
+
 def _dag(
     dag_id: str,
     application: str,
-    schedule: Schedule,
+    schedule: Schedule | None,
     doc: str | None,
     params: Mapping[str, Param],
     *,
     paused: bool = False,
+    **defaults: Any,  # noqa: ANN401  # arguments of tasks
 ) -> DAG:
     return DAG(
         dag_id,
@@ -183,7 +205,7 @@ def _dag(
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=paused,
-        default_args=_DEFAULTS,
+        default_args={**_DEFAULTS, **defaults},
         render_template_as_native_obj=False,
     )
 

@@ -1,0 +1,1 @@
+"""Applications of the platform's own, beside those that users know."""
