@@ -67,7 +67,8 @@ def _everywhere(settings: Settings) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.sql.streaming.metricsEnabled": "false",
-        # Kafka's options hold a password: no plan that a page or a log shows may tell it.
+        # Kafka's options hold a password: no plan that a page or a log shows may tell it. Spark's own rules go by the
+        # word password in the value; these go by the option's name too.
         "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|jaas",
         "spark.sql.redaction.options.regex": "(?i)url|password|jaas",
         "spark.sql.redaction.string.regex": 'password="[^"]*"',
