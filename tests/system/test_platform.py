@@ -11,6 +11,7 @@ import http.client
 import json
 import lzma
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -31,6 +32,7 @@ from streamforest.applications.activity import generator
 from streamforest.errors import BadInput, Unreachable
 from streamforest.kafka import Kafka
 from streamforest.streaming import topics
+from tests import engines
 from tests.homes import HISTORY, LIVE, RECORDINGS
 from tests.platforms import PROJECT, Platform, engine_answers, output
 
@@ -291,6 +293,24 @@ def test_the_dags_run_to_success(platform: Platform) -> None:
     assert all("macro_f1" in run for run in runs(platform))
 
 
+def test_the_notebook_runs_on_the_cluster(platform: Platform) -> None:
+    before = applications(platform)
+    jupyter = platform.containers()["jupyter"]["Id"]
+    convert = ["python", "-P", "-m", "nbconvert", "--to", "notebook", "--execute", "--stdout", "eda.ipynb"]
+    command = ["docker", "exec", jupyter, *convert]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert applications(platform) - before
+
+
+def applications(platform: Platform) -> set[str]:
+    """Ids of what ran on the cluster and has ended as the notebook does."""
+    ended = platform.ask("SPARK_PORT", "/json/")["completedapps"]
+    return {each["id"] for each in ended if each["name"] == "explore activity"}
+
+
 def runs(platform: Platform) -> list[dict[str, Any]]:
     """Tags and metrics of the runs in MLflow's experiment activity."""
     experiment = platform.ask("MLFLOW_PORT", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=activity")
@@ -398,6 +418,30 @@ def test_a_service_that_dies_is_named(platform: Platform) -> None:
 
     assert ended.returncode == 69
     assert re.search(r"(?m)^mlflow +exited +ended 137", ended.stdout)
+
+
+@pytest.mark.skipif(not engines.possible(), reason="no root, or no ip: there is no other machine to join from")
+def test_a_worker_of_another_machine_joins(platform: Platform, tmp_path: Path) -> None:
+    platform.settings |= {"STREAMFOREST_ADDRESS": engines.HERE, "COMPOSE_PROFILES": "core"}
+    other = Platform(tmp_path)
+    shutil.copy(platform.root / ".env", other.root / ".env")
+    with engines.another() as engine:
+        alone = platform.verb("start")
+        copied = f"docker save streamforest/spark:test | docker --host {engine} load"
+        subprocess.run(copied, shell=True, check=True, capture_output=True, timeout=300)  # noqa: S602  # no user's text
+
+        joined = other.verb(
+            "join", engines.HERE,
+            DOCKER_HOST=engine, SPARK_WORKER_HOST=engines.THERE, STREAMFOREST_FILES=str(platform.root),
+        )  # fmt: skip
+        together = platform.verb("smoke")
+        subprocess.run(["docker", "--host", engine, "rm", "--force", "streamforest-worker"], check=True)
+
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert f"a job on {engines.HERE}" in alone.stdout
+    assert joined.returncode == 0, joined.stderr
+    assert together.returncode == 0, together.stdout + together.stderr
+    assert f"a job on {engines.HERE}, {engines.THERE}" in together.stdout
 
 
 def test_cleanup_removes_what_the_project_made_and_nothing_else(platform: Platform) -> None:
