@@ -109,11 +109,22 @@ class Platform:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own address
             return json.load(answer)
 
+    def page(self, port: str, path: str) -> str:
+        """A page as text."""
+        address = f"http://127.0.0.1:{self.ports[port]}{path}"
+        with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310  # our own address
+            return str(answer.read().decode())
+
     def trigger(self, dag_id: str, **params: object) -> str:
         """Start a run of a DAG, in the place of one that its schedule began; returns its id."""
         self._end_runs(dag_id)
         made = self.airflow(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
         return str(made["dag_run_id"])
+
+    def resume(self, *dag_ids: str) -> None:
+        """Let these DAGs run by their schedules."""
+        for dag_id in dag_ids:
+            self.airflow(f"/dags/{dag_id}", {"is_paused": False}, "PATCH")
 
     def pause(self, *dag_ids: str) -> None:
         """Let no run of these DAGs begin or go on; returns when the cluster has nothing to do."""

@@ -33,14 +33,17 @@ from streamforest.errors import BadInput, Unreachable
 from streamforest.kafka import Kafka
 from streamforest.streaming import topics
 from tests import engines
+from tests.clients import ASK
+from tests.flights import add_flights
 from tests.homes import HISTORY, LIVE, RECORDINGS
-from tests.platforms import PROJECT, Platform, engine_answers, output
+from tests.platforms import PROJECT, Platform, engine_answers, output, until
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not engine_answers(), reason="no Docker engine with compose here: the platform is not tried"),
 ]
 
+DAY = "2013-12-24"
 KEYS = ("/certificates/ca.key", "/certificates/kafka.pem", "/certificates/web.pem")
 USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
 """Of the recordings, on both sides of the DAG's split."""
@@ -297,12 +300,49 @@ def test_the_notebook_runs_on_the_cluster(platform: Platform) -> None:
     before = applications(platform)
     jupyter = platform.containers()["jupyter"]["Id"]
     convert = ["python", "-P", "-m", "nbconvert", "--to", "notebook", "--execute", "--stdout", "eda.ipynb"]
-    command = ["docker", "exec", jupyter, *convert]
+    # As a kernel of Jupyter's: with the cluster's secret, which the entrypoint puts in place.
+    command = ["docker", "exec", jupyter, "/opt/streamforest/bin/entrypoint.sh", *convert]
 
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert applications(platform) - before
+
+
+def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Platform) -> None:
+    training, stream, batch = (
+        "agile_data_science_batch_prediction_model_training",
+        "flights_stream",
+        "flights_batch_prediction",
+    )
+    platform.pause("train_model", "sample_data", "create_consumer_producer")
+    add_flights(platform.root / "data" / "flights")
+    platform.resume(training, stream, batch)
+
+    trained = platform.ended(training, platform.trigger(training))
+    answer = until_answered(platform)
+    predicted = platform.ended(batch, platform.trigger(batch, day=DAY))
+    platform.pause(training, stream, batch)
+
+    assert (trained, predicted) == ("success", "success")
+    assert answer["prediction"]["modelVersion"]
+    page = platform.page("WEB_PORT", f"/flights/delays/predict_batch/results/{DAY}")
+    assert re.search(r"[1-9]\d* flights predicted", page)
+    health = platform.ask("WEB_PORT", "/health")
+    assert health["status"] == "ok"
+    assert re.search(r"[1-9]\d* predictions kept", health["dependencies"]["store"]["detail"])
+
+
+def until_answered(platform: Platform) -> dict[str, Any]:
+    """The answer to a request, once the stream of answers runs."""
+    asked = {"Carrier": "DL", "Origin": "JFK", "Dest": "LAX", "FlightDate": DAY, "FlightNum": "1262", "DepDelay": "12"}
+
+    def answer() -> str | None:
+        told = platform.ask("WEB_PORT", ASK, asked, {"Prefer": "wait=10"})
+        return json.dumps(told) if told["status"] == "OK" else None
+
+    found: dict[str, Any] = json.loads(until("an answer", answer))
+    return found
 
 
 def applications(platform: Platform) -> set[str]:
