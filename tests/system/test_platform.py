@@ -467,7 +467,7 @@ def test_a_service_that_dies_is_named(platform: Platform) -> None:
 
 @pytest.mark.skipif(not engines.possible(), reason="no root, or no ip: there is no other machine to join from")
 def test_a_worker_of_another_machine_joins(platform: Platform, tmp_path: Path) -> None:
-    platform.settings |= {"STREAMFOREST_ADDRESS": engines.HERE, "COMPOSE_PROFILES": "core"}
+    platform.settings |= {"STREAMFOREST_ADDRESS": engines.HERE, "COMPOSE_PROFILES": "core", "STREAMFOREST_TLS": "off"}
     other = Platform(tmp_path)
     shutil.copy(platform.root / ".env", other.root / ".env")
     with engines.another() as engine:
