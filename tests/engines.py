@@ -18,7 +18,7 @@ _NAMESPACE, _WIRE = "streamforest-far", ("sf-near", "sf-far")
 
 def possible() -> bool:
     """True where such a machine can be made: by root, beside a running engine."""
-    return os.geteuid() == 0 and bool(shutil.which("ip")) and _dockerd() is not None
+    return os.geteuid() == 0 and all(map(shutil.which, ("ip", "nsenter"))) and _dockerd() is not None
 
 
 @contextlib.contextmanager
@@ -63,7 +63,9 @@ def _engine(dockerd: Path, folder: Path) -> Iterator[str]:
     address = f"unix://{folder}/docker.sock"
     places = [f"--{name}={folder}/{name}" for name in ("data-root", "exec-root")]
     options = ["--bridge=none", "--iptables=false", "--storage-driver=overlay2", f"--host={address}"]
-    command = ["ip", "netns", "exec", _NAMESPACE, str(dockerd), *options, *places, f"--pidfile={folder}/docker.pid"]
+    # `ip netns exec` would also bring a /sys of its own, without the control groups that the engine needs.
+    inside = ["nsenter", f"--net=/run/netns/{_NAMESPACE}"]
+    command = [*inside, str(dockerd), *options, *places, f"--pidfile={folder}/docker.pid"]
     environ = {**os.environ, "PATH": f"{dockerd.parent}:{os.environ['PATH']}"}
     log = folder / "log"
     with (

@@ -121,6 +121,15 @@ class Platform:
         made = self.airflow(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": params})
         return str(made["dag_run_id"])
 
+    def begun(self, dag_id: str) -> str:
+        """The id of the run that the schedule of a resumed DAG begins."""
+
+        def first() -> str | None:
+            runs = self.airflow(f"/dags/{dag_id}/dagRuns")["dag_runs"]
+            return str(runs[0]["dag_run_id"]) if runs else None
+
+        return until(f"a run of {dag_id}", first)
+
     def resume(self, *dag_ids: str) -> None:
         """Let these DAGs run by their schedules."""
         for dag_id in dag_ids:

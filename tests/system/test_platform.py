@@ -321,11 +321,12 @@ def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Plat
     add_flights(data / "flights")
     for path in (data / "flights", *(data / "flights").iterdir()):
         os.chown(path, data.stat().st_uid, data.stat().st_gid)
-    platform.resume(training, stream, batch)
+    platform.resume(training, stream)
 
-    trained = platform.ended(training, platform.trigger(training))
+    trained = platform.ended(training, platform.begun(training))
     assert trained == "success"
     answer = until_answered(platform)
+    platform.resume(batch)
     predicted = platform.ended(batch, platform.trigger(batch, day=DAY))
     platform.pause(training, stream, batch)
 
@@ -472,6 +473,7 @@ def test_a_worker_of_another_machine_joins(platform: Platform, tmp_path: Path) -
     shutil.copy(platform.root / ".env", other.root / ".env")
     with engines.another() as engine:
         alone = platform.verb("start")
+        services = set(platform.containers())
         copied = f"docker save streamforest/spark:test | docker --host {engine} load"
         subprocess.run(copied, shell=True, check=True, capture_output=True, timeout=300)  # noqa: S602  # no user's text
 
@@ -484,6 +486,7 @@ def test_a_worker_of_another_machine_joins(platform: Platform, tmp_path: Path) -
 
     assert alone.returncode == 0, alone.stdout + alone.stderr
     assert f"a job on {engines.HERE}" in alone.stdout
+    assert services.isdisjoint({"worker2", "jupyter", "mongo", "web"})
     assert joined.returncode == 0, joined.stderr
     assert together.returncode == 0, together.stdout + together.stderr
     assert f"a job on {engines.HERE}, {engines.THERE}" in together.stdout
