@@ -78,6 +78,9 @@ def _engine(dockerd: Path, folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=60)
+            # What an engine leaves mounted: its own name for the namespace, and where it failed its data as well.
+            for left in ("exec-root/netns/default", "data-root"):
+                subprocess.run(["umount", f"{folder}/{left}"], check=False, capture_output=True)
 
 
 def _await(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
