@@ -46,12 +46,13 @@ cmd_restart() {
   cmd_start
 }
 
-# status  one row a service: state, health, address
+# status  one row a service: state, health, address; one row a stream: what it does now
 cmd_status() {
   need_engine
   check_dotenv
   [[ -n "$(services_of_installation)" ]] || die "${EX_UNAVAILABLE}" "nothing runs here; start it: ./control_env.sh start"
   print_status
+  print_streams
   all_healthy || return "${EX_UNAVAILABLE}"
 }
 
@@ -319,6 +320,14 @@ ended_services() { services_of_installation | awk '$2 == "exited" && $4 != 0 || 
 all_healthy() { [[ -n "$(services_of_installation)" && -z "$(unhealthy_services)" ]]; }
 
 # --- Evidence ---
+
+# What the streams do now, by the metrics that they serve where their drivers run; nothing where that is down.
+print_streams() {
+  local told
+  told=$(compose exec -T airflow-scheduler /opt/streamforest/venv/bin/python -P \
+    -m streamforest.platform.streams activity=9464 flights=9465 2>/dev/null) || return 0
+  printf '\n%s\n' "${told}"
+}
 
 print_status() {
   local service state health code address

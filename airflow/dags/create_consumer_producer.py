@@ -10,4 +10,4 @@ from airflow.sdk import DAG
 
 from streamforest_dags import factory
 
-dag: DAG = factory.streaming("create_consumer_producer", "activity", clock="now", doc=__doc__)
+dag: DAG = factory.streaming("create_consumer_producer", "activity", metrics_port=9464, clock="now", doc=__doc__)

@@ -8,4 +8,6 @@ from airflow.sdk import DAG
 
 from streamforest_dags import factory
 
-dag: DAG = factory.answering("flights_stream", "flights", cores=4, prefix="flights/", doc=__doc__, paused=True)
+dag: DAG = factory.answering(
+    "flights_stream", "flights", cores=4, metrics_port=9465, prefix="flights/", doc=__doc__, paused=True
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ def test_the_stream_of_answers_has_a_core_for_each_task_it_holds(dags: dict[str,
     flights = application.load("flights", ["streamforest.applications"])
 
     assert dags["flights_stream"]["tasks"]["answer_requests"]["pool_slots"] == slots(flights)
+
+
+def test_streams_serve_their_metrics_where_status_looks(dags: dict[str, Any]) -> None:
+    tasks = {
+        "activity": ("create_consumer_producer", "create_consumer"),
+        "flights": ("flights_stream", "answer_requests"),
+    }
+
+    asked = dict(re.findall(r"\b(\w+)=(94\d\d)\b", (REPOSITORY / "docker" / "platform.sh").read_text()))
+
+    assert tasks.keys() == asked.keys()
+    for name, port in asked.items():
+        dag_id, task_id = tasks[name]
+        (command,) = dags[dag_id]["tasks"][task_id]["commands"]
+        assert f"--metrics=0.0.0.0:{port}" in command
 
 
 def test_the_streams_clock_is_now(dags: dict[str, Any]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 from pyspark.sql import SparkSession
 
 from streamforest import cli
@@ -172,12 +175,35 @@ def test_requests_are_answered_at_once_over_kills_and_a_new_model(place: Place) 
     assert latency["acceptedMs"] <= latency["kafkaMs"] <= latency["sparkMs"]
 
 
+def metrics(place: Place) -> dict[str, float]:
+    """What the stream's endpoint tells once it has counted the answer: sums, and by reason or percentile."""
+    (*_, address) = re.findall(r"metrics at (\S+)", (place.home / "consume.log").read_text())
+    until = time.monotonic() + LIMIT_S
+    while True:
+        page = urllib.request.urlopen(address, timeout=10).read().decode()  # noqa: S310  # our own address
+        found: dict[str, float] = defaultdict(float)
+        for sample in (each for family in text_string_to_metric_families(page) for each in family.samples):
+            kinds = {sample.labels.get("reason"), sample.labels.get("percentile")} - {None}
+            for name in (sample.name, *(f"{sample.name} {kind}" for kind in kinds)):
+                found[name] += sample.value
+        if found["streamforest_predictions_total"] >= 1:
+            return found
+        assert time.monotonic() < until, page
+        time.sleep(0.2)
+
+
 def test_what_is_no_request_is_refused_with_its_place_and_the_stream_goes_on(place: Place) -> None:
-    process = place.start()
+    process = place.start("--metrics", "127.0.0.1:0")
     place.send({**request(5_000), "a": -1.0}, request(5_001))
     place.answered([5_001])
+    told = metrics(place)
     stop(process)
 
+    assert told["streamforest_predictions_total"] >= 1
+    assert told["streamforest_refused_total number"] == 1
+    assert told["streamforest_refused_total"] >= 2, "with the start's probes"
+    assert told["streamforest_latency_seconds 95"] > 0
+    assert told["streamforest_model_info"] == 1
     refused = place.refused()["5000"]
 
     assert refused["reason"] == b"number"

@@ -8,16 +8,19 @@ import re
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pyspark.sql import SparkSession
 
 from streamforest import cli, progress, settings
 from streamforest.errors import BadInput, WrongUsage
-from streamforest.streaming.metrics import behind, served
+from streamforest.streaming.metrics import Metrics, served
+from streamforest.streaming.stream_metrics import behind
 from tests.applications.parity import APPLICATION
 from tests.homes import REPOSITORY
 
@@ -95,9 +98,16 @@ def test_a_log_format_that_does_not_exist_is_wrong_usage() -> None:
         settings.log_format({"STREAMFOREST_LOG_FORMAT": "xml"})
 
 
+class Nothing(Metrics):
+    """Metrics of a stream that has nothing to tell."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from ()
+
+
 def test_an_address_that_is_taken_is_told(kafka: str) -> None:
     with (
         pytest.raises(BadInput, match="metrics cannot be served at"),
-        served(kafka, None, None, "parity"),  # type: ignore[arg-type]  # not asked before it is served
+        served(kafka, Nothing("parity")),
     ):
         raise AssertionError

@@ -326,12 +326,14 @@ def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Plat
     trained = platform.ended(training, platform.begun(training))
     assert trained == "success"
     answer = until_answered(platform)
+    status = platform.verb("status").stdout
     platform.resume(batch)
     predicted = platform.ended(batch, platform.trigger(batch, day=DAY))
     platform.pause(training, stream, batch)
 
     assert predicted == "success"
-    assert answer["prediction"]["modelVersion"]
+    version = answer["prediction"]["modelVersion"]
+    assert re.search(rf"(?m)^flights +{version} +[1-9]\d* +[1-9]\d* +0 ", status), status
     page = platform.page("WEB_PORT", f"/flights/delays/predict_batch/results/{DAY}")
     assert re.search(r"[1-9]\d* flights predicted", page)
     health = platform.ask("WEB_PORT", "/health")

@@ -102,11 +102,15 @@ def streaming(
     application: str,
     *,
     doc: str | None,
+    metrics_port: int,
     clock: str = "recorded",
     schedule: Schedule = "*/10 * * * *",
     prefix: str = "",
 ) -> DAG:
-    """check_model, check_realtime_data → create_producer ∥ create_consumer, for most of the time between two runs."""
+    """check_model, check_realtime_data → create_producer ∥ create_consumer, for most of the time between two runs.
+
+    The consumer serves its metrics at ``metrics_port``, to other containers of the cluster's network alone.
+    """
     params = {
         "seconds": Param(480, type="number", exclusiveMinimum=0, description="how long to consume"),
         "speed": Param(1, type="number", minimum=0, description="1: the recording's own pace; 0: at once"),
@@ -116,24 +120,31 @@ def streaming(
         ready = [_check_model(prefix), _waiting("check_realtime_data", f"data/{prefix}real_time/*.parquet")]
         options = ["--speed={{ params.speed }}", "--clock={{ params.clock }}"]
         producer = _stream("create_producer", ["produce", application, *options])
-        consumer = _stream("create_consumer", ["consume", application, "--seconds={{ params.seconds }}"])
+        consumer = _stream("create_consumer", _consuming(application, metrics_port))
         for task in (producer, consumer):
             ready >> task
     return dag
 
 
 def answering(
-    dag_id: str, application: str, *, cores: int, doc: str | None, prefix: str = "", paused: bool = False
+    dag_id: str,
+    application: str,
+    *,
+    cores: int,
+    metrics_port: int,
+    doc: str | None,
+    prefix: str = "",
+    paused: bool = False,
 ) -> DAG:
     """check_model → answer_requests, one run after the other: for an application that answers single requests.
 
-    ``cores``: as many as its query holds tasks, all the time.
+    ``cores``: as many as its query holds tasks, all the time. ``metrics_port``: as for :func:`streaming`.
     """
     params = {"seconds": Param(_ANSWERING_S, type="number", exclusiveMinimum=0, description="how long to answer")}
     with _dag(dag_id, application, "@continuous", doc, params, paused=paused) as dag:
         _check_model(prefix) >> _stream(
             "answer_requests",
-            ["consume", application, "--seconds={{ params.seconds }}"],
+            _consuming(application, metrics_port),
             limit=timedelta(seconds=2 * _ANSWERING_S),
             cores=cores,
         )
@@ -260,6 +271,10 @@ def _mapped(task_id: str, limit: timedelta, each: Sequence[Sequence[str]]) -> Ma
         **_named(each[0]),
         **_resources(settings.load().batch, limit, _MODEL_PRIORITY),
     ).expand(application_args=[list(arguments) for arguments in each])
+
+
+def _consuming(application: str, metrics_port: int) -> list[str]:
+    return ["consume", application, "--seconds={{ params.seconds }}", f"--metrics=0.0.0.0:{metrics_port}"]
 
 
 def _stream(

@@ -18,7 +18,8 @@ from streamforest.errors import BadInput
 from streamforest.jobs.context import Context, Report
 from streamforest.kafka import Kafka, Role
 from streamforest.progress import Progress
-from streamforest.streaming import topics
+from streamforest.streaming import metrics, topics
+from streamforest.streaming.answer_metrics import AnswerMetrics
 from streamforest.streaming.answering import Answerer
 from streamforest.streaming.tally import Tally
 
@@ -30,7 +31,10 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     """Answer requests until told to end; answers and refusals are in their topics."""
     kafka = context.kafka(Role.PREDICTOR)
     context.models.verify(context.models.require_champion())
-    with running(context, kafka, options) as (answerer, tally):
+    with (
+        running(context, kafka, options) as (answerer, tally),
+        metrics.served(options.metrics, AnswerMetrics(answerer, tally, context.application.name)),
+    ):
         if options.available_now:
             answerer.drain()
         else:

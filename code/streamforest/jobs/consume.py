@@ -26,6 +26,7 @@ from streamforest.streaming.answering import INTERVAL_S, LEAST_INTERVAL_S
 from streamforest.streaming.predictor import RECORD_PREFIX, Predictor
 from streamforest.streaming.source import read_stream
 from streamforest.streaming.state import Checkpoint, Manifest
+from streamforest.streaming.stream_metrics import StreamMetrics
 
 _MAX_RECORDS = 400_000
 _POLL_S = 0.2
@@ -99,7 +100,7 @@ def _stream(context: Context, predict: Prediction, options: argparse.Namespace) 
     writer = writer.option("checkpointLocation", str(checkpoint.query))
     if options.available_now:
         writer = writer.trigger(availableNow=True)
-    with metrics.served(options.metrics, predictor, checkpoint, application.name) as figures:
+    with metrics.served(options.metrics, StreamMetrics(predictor, checkpoint, application.name)) as figures:
         _watch(writer.start(), predictor, options, figures)
     if options.available_now:
         predictor.flush(context.spark)
@@ -138,9 +139,7 @@ def _open(checkpoint: Checkpoint, predictions: Path, cluster: str, shards: int, 
     checkpoint.commit(Manifest(cluster_id=cluster, shards=shards))
 
 
-def _watch(
-    query: StreamingQuery, predictor: Predictor, options: argparse.Namespace, figures: metrics.StreamMetrics
-) -> None:
+def _watch(query: StreamingQuery, predictor: Predictor, options: argparse.Namespace, figures: StreamMetrics) -> None:
     """Return when the query ended by itself or a limit is reached; a micro-batch under way is finished first."""
     started = time.monotonic()
     try:
