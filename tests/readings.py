@@ -30,13 +30,20 @@ class SumScorer:
         return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 
-def events(users: npt.NDArray[np.int64], times_ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> pa.Table:
-    """Events as the stream hands them to a shard, in this order of arrival."""
+def events(
+    users: npt.NDArray[np.int64],
+    times_ms: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    arrived_ms: npt.NDArray[np.int64] | None = None,
+    partition: npt.NDArray[np.int64] | None = None,
+) -> pa.Table:
+    """Events as the stream hands them to a shard, in this order of arrival; one a millisecond where nothing is said."""
     return pa.table(
         {
             "userId": pa.array(users, pa.int32()),
             "timestamp": pa.array(times_ms, pa.int64()),
             **{axis: pa.array(values[:, column]) for column, axis in enumerate("xyz")},
-            "arrived_ms": pa.array(np.arange(1, len(users) + 1), pa.int64()),
+            "arrived_ms": pa.array(np.arange(1, len(users) + 1) if arrived_ms is None else arrived_ms, pa.int64()),
+            "partition": pa.array(np.zeros(len(users), dtype=np.int64) if partition is None else partition, pa.int32()),
         }
     )

@@ -150,14 +150,17 @@ class Advance:
 class StreamModel(Protocol):
     """A model as the stream uses it: Python only, no Spark, one call a shard and micro-batch."""
 
-    def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
+    def advance(
+        self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool, ttl_ms: int = 0
+    ) -> Advance:
         """Take the events of one shard in their order of arrival.
 
         Args:
             state: what the last call for this shard returned; None at first.
-            events: the event schema's columns and ``arrived_ms`` (int64, when Kafka got it).
+            events: the event schema's columns, ``arrived_ms`` (int64, when Kafka got it) and ``partition`` (int32).
             lateness_ms: how much older than its key's latest event an event may be, on the key's own clock.
             final: nothing more will come, so that what waits for late events is due now.
+            ttl_ms: of a key without events for longer than this, as times of arrival tell, little need be kept; 0: all.
         """
         ...
 

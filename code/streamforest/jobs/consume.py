@@ -29,6 +29,7 @@ from streamforest.streaming.state import Checkpoint, Manifest
 from streamforest.streaming.stream_metrics import StreamMetrics
 
 _MAX_RECORDS = 400_000
+_STATE_TTL_S = 86_400
 _POLL_S = 0.2
 
 
@@ -40,6 +41,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="end after S seconds")
     parser.add_argument(
         "--lateness", type=float, default=0.0, metavar="S", help="how late an event may be (default: 0)"
+    )
+    parser.add_argument(
+        "--state-ttl",
+        type=float,
+        default=_STATE_TTL_S,
+        metavar="S",
+        help=f"seconds of silence after which what is kept of a key is dropped; 0: never (default: {_STATE_TTL_S})",
     )
     parser.add_argument(
         "--max-records", type=int, default=_MAX_RECORDS, metavar="N", help=f"in a micro-batch (default: {_MAX_RECORDS})"
@@ -64,6 +72,8 @@ def run(context: Context, options: argparse.Namespace) -> Report:
     """Predict until told to end; every prediction is in ``predictions/pred_batch_<i>`` exactly once."""
     if options.lateness < 0:
         raise WrongUsage(f"--lateness {options.lateness} is not a time", "give seconds, 0 or more")
+    if options.state_ttl < 0:
+        raise WrongUsage(f"--state-ttl {options.state_ttl} is not a time", "give seconds, or 0 to drop nothing")
     if options.max_records < 1:
         raise WrongUsage(f"--max-records {options.max_records} is not a number of records", "give 1 or more")
     if options.interval < LEAST_INTERVAL_S:
@@ -93,7 +103,14 @@ def _stream(context: Context, predict: Prediction, options: argparse.Namespace) 
     checkpoint = Checkpoint(places.checkpoints / "consume")
     _open(checkpoint, places.predictions, topics.cluster_id(kafka), predict.shards, reset=options.reset)
     predictor = Predictor(
-        application, predict, context.models, checkpoint, places.predictions, kafka, int(options.lateness * 1000)
+        application,
+        predict,
+        context.models,
+        checkpoint,
+        places.predictions,
+        kafka,
+        lateness_ms=int(options.lateness * 1000),
+        ttl_ms=int(options.state_ttl * 1000),
     )
     records = read_stream(context.spark, kafka, application.topics.events, options.max_records)
     writer = records.writeStream.foreachBatch(predictor.handle).queryName(f"consume {application.name}")

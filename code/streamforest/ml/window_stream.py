@@ -5,14 +5,19 @@ The state is an Arrow table with one row a user, so that it can be looked at:
 =================  ==================  ==========================================================================
 column             type                meaning
 =================  ==================  ==========================================================================
-user               int64               sorted, unique
+user               int64               unique; first, sorted, those with readings, then, sorted, those without
 latest_ms          int64               the user's clock: the latest time accepted
+heard_ms           int64               what the partition's clock said at the user's last reading
+partition          int64               the Kafka partition of that reading
 origin_ms          int64               where the grid of the first kept reading's event starts
 next_number        int64               number of that event's next window
 times_ms, x, y, z  lists, same length  readings that windows to come still need
 probabilities      list of doubles     class probabilities of that event's last windows, flattened, oldest first
 model              string              version of the model that gave them
 =================  ==================  ==========================================================================
+
+The table's metadata hold the clocks of the partitions. Of a user who was silent for too long (see
+:mod:`streamforest.ml.clocks`) the clocks are kept and nothing else: from origin_ms on all is null.
 
 Only probabilities of one version are averaged: a user's first window by another one starts the smoothing anew. Those of
 a user who got no window meanwhile are kept as they are, so that a model that comes back finds them.
@@ -24,7 +29,8 @@ at or before the horizon: then none of the readings that it is interpolated from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +39,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamforest.application import Advance
+from streamforest.ml.clocks import NEVER_MS, Arrivals, Clocks, Limits
 from streamforest.ml.serving import WindowScorer
 from streamforest.ml.smoothing import Probabilities, decide, smooth
 from streamforest.ml.windows import Flags, Index, Times, Values, complete, cut, event_starts
 
 _AXES = ("x", "y", "z")
-_NEVER_MS = np.int64(-(1 << 60))
+_CLOCKS = ("user", "latest_ms", "heard_ms", "partition")
+_PARTITIONS = b"partitions"
 _RUN_BITS = 32
 
 
@@ -47,7 +55,6 @@ class _Tails:
     """State as arrays; readings and probabilities of user i lie at offsets[i]:offsets[i + 1]."""
 
     users: Index
-    latest_ms: Times
     origin_ms: Times
     next_number: Index
     offsets: Index
@@ -94,22 +101,26 @@ class WindowStream:
         self._scorer = scorer
         self._spec = scorer.spec
 
-    def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
+    def advance(
+        self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool, ttl_ms: int = 0
+    ) -> Advance:
         """See :meth:`streamforest.application.StreamModel.advance`."""
-        tails = _load(state, self._scorer)
-        new_users = _numpy(events, "userId").astype(np.int64)
-        new_times_ms = _numpy(events, "timestamp").astype(np.int64)
-        users = np.union1d(tails.users, new_users)
-        latest_ms = np.full(len(users), _NEVER_MS)
-        latest_ms[np.searchsorted(users, tails.users)] = tails.latest_ms
-
-        position = np.searchsorted(users, new_users)
-        late = _late(position, new_times_ms, latest_ms, lateness_ms)
+        tails, clocks = _load(state, self._scorer)
+        new_users, partition, arrived_ms, new_times_ms = (
+            _numpy(events, name).astype(np.int64) for name in ("userId", "partition", "arrived_ms", "timestamp")
+        )
+        arrivals = Arrivals(user=new_users, times_ms=new_times_ms, partition=partition, arrived_ms=arrived_ms)
+        limits = Limits(lateness_ms=lateness_ms, gap_ms=self._spec.gap_ms, ttl_ms=ttl_ms)
+        clocks, late = clocks.take(arrivals, limits)
         accepted = np.flatnonzero(~late)
-        np.maximum.at(latest_ms, position[accepted], new_times_ms[accepted])
-        readings, duplicates = self._merge(tails, users, events, position, accepted)
-        horizon_ms = latest_ms - (0 if final else lateness_ms)
-        runs = self._events(tails, users, readings, horizon_ms)
+
+        users = np.union1d(tails.users, new_users[accepted])
+        clock = np.searchsorted(clocks.user, users)
+        silent = clocks.silent(ttl_ms)[clock]
+        # What can still come: after the end, or of a silent user, nothing that is older.
+        wait_ms = np.where(silent | final, 0, lateness_ms)
+        readings, duplicates = self._merge(tails, users, events, np.searchsorted(users, new_users), accepted)
+        runs = self._events(tails, users, readings, clocks.latest_ms[clock] - wait_ms)
 
         windows = cut(
             readings.times_ms,
@@ -123,20 +134,21 @@ class WindowStream:
         raw = self._scorer.probabilities(windows.values)
         smoothed, history = self._smooth(tails, users, runs, readings, windows.event, windows.number, raw)
         chosen = decide(smoothed)
-        due_ms = windows.end_ms + (0 if final else lateness_ms)
+        owner = runs.user[windows.event]
         predictions = pa.table(
             {
-                "userId": pa.array(users[runs.user[windows.event]].astype(np.int32)),
+                "userId": pa.array(users[owner].astype(np.int32)),
                 "timestamp": pa.array(windows.end_ms),
                 "action": pa.array(self._scorer.classes).take(pa.array(chosen)),
                 "probability": pa.array(smoothed[np.arange(len(chosen)), chosen]),
-                "arrived_ms": pa.array(_completed_by(readings, runs.user[windows.event], due_ms)),
+                "arrived_ms": pa.array(_completed_by(readings, owner, windows.end_ms + wait_ms[owner])),
             }
         )
         # After the end nothing older is accepted: what was flushed stays as it was said.
-        clock_ms = latest_ms + (lateness_ms if final else 0)
+        clocks = replace(clocks, latest_ms=clocks.latest_ms + lateness_ms) if final else clocks
+        kept = self._keep(tails, users, readings, runs, history).filter(pa.array(~silent))
         return Advance(
-            state=self._save(tails, users, clock_ms, readings, runs, history),
+            state=_dump(clocks, users[~silent], kept),
             predictions=predictions,
             refused=pa.table(
                 {
@@ -144,7 +156,7 @@ class WindowStream:
                     "reason": pa.array(["late"] * int(late.sum()), pa.string()),
                 }
             ),
-            counts={"duplicates": duplicates, "users": len(users)},
+            counts={"duplicates": duplicates, "users": kept.num_rows},
         )
 
     def _merge(
@@ -186,7 +198,7 @@ class WindowStream:
         final = (readings.times_ms <= horizon_ms[readings.user]).astype(np.int64)
         finals = np.add.reduceat(final, first_row) if len(first_row) else first_row
         final_row = first_row + finals - 1
-        last_ms = np.where(finals > 0, readings.times_ms[np.maximum(final_row, 0)] if len(first_row) else 0, _NEVER_MS)
+        last_ms = np.where(finals > 0, readings.times_ms[np.maximum(final_row, 0)] if len(first_row) else 0, NEVER_MS)
         count = np.maximum(complete(origin_ms, last_ms, self._spec) - first_number, 0)
         return _Events(user, first_row, final_row, origin_ms, first_number, count)
 
@@ -219,18 +231,15 @@ class WindowStream:
         smoothed = smooth(all_raw, run, self._scorer.smoothing_windows)
         return smoothed[order >= len(old_event)], (all_event, all_number, all_raw)
 
-    def _save(
+    def _keep(
         self,
         tails: _Tails,
         users: Index,
-        latest_ms: Times,
         readings: _Readings,
         runs: _Events,
         history: tuple[Index, Index, Probabilities],
-    ) -> bytes:
-        """The state after this call: what the next window of each user's current event needs, and all that is later."""
-        if not len(users):
-            return self._dump(tails, users, latest_ms, latest_ms, latest_ms, users, readings, users, history[2])
+    ) -> pa.Table:
+        """What the next window of each user's current event needs, and all that is later: a row for each user."""
         current = _current_events(runs, len(users))
         next_number = runs.first_number[current] + runs.count[current]
         next_start_ms = runs.origin_ms[current] + next_number * self._spec.step_ms
@@ -246,45 +255,19 @@ class WindowStream:
         event, number, raw = history
         owner = runs.user[event]
         wanted = (event == current[owner]) & (number >= next_number[owner] - self._scorer.smoothing_windows + 1)
-        kept = _Readings(*(getattr(readings, name)[keep] for name in _Readings.__dataclass_fields__))
-        offsets = np.searchsorted(kept.user, np.arange(len(users) + 1))
-        known = np.bincount(owner[wanted], minlength=len(users))
-        known_offsets = np.concatenate(([0], np.cumsum(known)))
+        offsets = np.searchsorted(readings.user[keep], np.arange(len(users) + 1))
+        known_offsets = np.concatenate(([0], np.cumsum(np.bincount(owner[wanted], minlength=len(users)))))
+        known = _lists(known_offsets * raw.shape[1], raw[wanted].reshape(-1))
         origin_ms = runs.origin_ms[current]
-        return self._dump(tails, users, latest_ms, origin_ms, next_number, offsets, kept, known_offsets, raw[wanted])
-
-    def _dump(
-        self,
-        tails: _Tails,
-        users: Index,
-        latest_ms: Times,
-        origin_ms: Times,
-        next_number: Index,
-        offsets: Index,
-        readings: _Readings,
-        probability_offsets: Index,
-        probabilities: Probabilities,
-    ) -> bytes:
-        def lists(starts: Index, values: npt.NDArray[Any]) -> pa.Array:
-            bounds = starts if len(starts) else np.zeros(1, dtype=np.int64)
-            return pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(np.ascontiguousarray(values)))
-
-        known = lists(probability_offsets * probabilities.shape[1], probabilities.reshape(-1))
-        table = pa.table(
+        return pa.table(
             {
-                "user": users,
-                "latest_ms": latest_ms,
                 "origin_ms": origin_ms,
                 "next_number": next_number,
-                "times_ms": lists(offsets, readings.times_ms),
-                **{axis: lists(offsets, readings.values[:, column]) for column, axis in enumerate(_AXES)},
+                "times_ms": _lists(offsets, readings.times_ms[keep]),
+                **{axis: _lists(offsets, readings.values[keep, column]) for column, axis in enumerate(_AXES)},
                 **self._probabilities(tails, users, origin_ms, next_number, known),
             }
         )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        return bytes(sink.getvalue().to_pybytes())
 
     def _probabilities(
         self, tails: _Tails, users: Index, origin_ms: Times, next_number: Index, known: pa.Array
@@ -303,24 +286,6 @@ class WindowStream:
         merged = pa.concat_tables([pa.table({"probabilities": known, "model": models}), tails.foreign_rows])
         taken = merged.take(source)
         return {name: taken.column(name).combine_chunks() for name in ("probabilities", "model")}
-
-
-def _late(position: Index, times_ms: Times, latest_ms: Times, lateness_ms: int) -> Flags:
-    """True for a reading older than its user's clock, as it stood when the reading arrived, allows."""
-    if not len(times_ms):
-        return np.zeros(0, dtype=bool)
-    order = np.argsort(position, kind="stable")
-    user, in_order_ms = position[order], times_ms[order]
-    low_ms = in_order_ms.min()
-    stride = int(in_order_ms.max() - low_ms) + 1
-    # A running maximum within each user: users are moved so far apart that the next one's first value is a new maximum.
-    running = np.maximum.accumulate(user * stride + (in_order_ms - low_ms)) - user * stride + low_ms
-    before_ms = latest_ms[user].copy()
-    same = user[1:] == user[:-1]
-    before_ms[1:][same] = np.maximum(before_ms[1:][same], running[:-1][same])
-    late = np.empty(len(order), dtype=bool)
-    late[order] = in_order_ms < before_ms - lateness_ms
-    return late
 
 
 def _current_events(runs: _Events, users: int) -> Index:
@@ -347,24 +312,40 @@ def _numpy(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return np.asarray(table.column(name).to_numpy())
 
 
-def _load(state: bytes | None, scorer: WindowScorer) -> _Tails:
-    """Tails of a state, with the probabilities that the scorer's version gave."""
+def _dump(clocks: Clocks, users: Index, kept: pa.Table) -> bytes:
+    """The state: all clocks, and what is kept of these users."""
+    with_readings = np.isin(clocks.user, users, assume_unique=True)
+    rows = np.concatenate((np.flatnonzero(with_readings), np.flatnonzero(~with_readings)))
+    nothing = pa.table({field.name: pa.nulls(len(rows) - len(users), field.type) for field in kept.schema})
+    table = pa.concat_tables([kept, nothing]).combine_chunks()
+    for column, name in enumerate(_CLOCKS):
+        table = table.add_column(column, name, pa.array(getattr(clocks, name)[rows]))
+    table = table.replace_schema_metadata({_PARTITIONS: json.dumps(clocks.partitions)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _load(state: bytes | None, scorer: WindowScorer) -> tuple[_Tails, Clocks]:
+    """Tails of a state, with the probabilities that the scorer's version gave, and the clocks of all users."""
     width = len(scorer.classes)
     if state is None:
         none = np.zeros(0, dtype=np.int64)
         one = np.zeros(1, dtype=np.int64)
         rows = pa.schema({"probabilities": pa.large_list(pa.float64()), "model": pa.string()}).empty_table()
-        return _Tails(none, none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, width)), none, rows)
+        tails = _Tails(none, none, none, one, none, np.empty((0, 3)), one, np.empty((0, width)), none, rows)
+        return tails, Clocks.none()
     with pa.ipc.open_file(pa.BufferReader(state)) as reader:
         table = reader.read_all().combine_chunks()
+    clocks = _clocks(table)
+    table = table.slice(0, table.num_rows - table.column("origin_ms").null_count)
     lists = {name: _flat(table.column(name)) for name in ("times_ms", *_AXES)}
     others = pc.not_equal(table.column("model"), scorer.version)
     own = pc.if_else(others, pa.scalar([], table.schema.field("probabilities").type), table.column("probabilities"))
     offsets, probabilities = _flat(own)
-    users = _numpy(table, "user")
-    return _Tails(
-        users=users,
-        latest_ms=_numpy(table, "latest_ms"),
+    tails = _Tails(
+        users=_numpy(table, "user"),
         origin_ms=_numpy(table, "origin_ms"),
         next_number=_numpy(table, "next_number"),
         offsets=lists["times_ms"][0],
@@ -372,9 +353,27 @@ def _load(state: bytes | None, scorer: WindowScorer) -> _Tails:
         values=np.column_stack([lists[axis][1] for axis in _AXES]),
         probability_offsets=offsets // width,
         probabilities=probabilities.reshape(-1, width),
-        foreign=users[others.to_numpy()],
+        foreign=_numpy(table, "user")[others.to_numpy()],
         foreign_rows=table.filter(others).select(["probabilities", "model"]),
     )
+    return tails, clocks
+
+
+def _clocks(table: pa.Table) -> Clocks:
+    if _CLOCKS[-1] not in table.column_names:
+        # A state of the time before silences were known: nobody has been silent yet.
+        table = table.append_column("heard_ms", pa.repeat(NEVER_MS, table.num_rows))
+        table = table.append_column("partition", pa.repeat(np.int64(-1), table.num_rows))
+    told = json.loads((table.schema.metadata or {}).get(_PARTITIONS, b"{}"))
+    order = np.argsort(_numpy(table, "user"), kind="stable")
+    return Clocks(
+        **{name: _numpy(table, name)[order] for name in _CLOCKS},
+        partitions={int(number): (clock_ms, newest_ms) for number, (clock_ms, newest_ms) in told.items()},
+    )
+
+
+def _lists(offsets: Index, values: npt.NDArray[Any]) -> pa.Array:
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values)))
 
 
 def _flat(column: pa.ChunkedArray) -> tuple[Index, npt.NDArray[Any]]:

@@ -63,10 +63,12 @@ class Predictor:
         predictions: Path,
         kafka: Kafka,
         lateness_ms: int,
+        ttl_ms: int,
     ) -> None:
         self._application, self._predict = application, predict
         self._models, self._checkpoint = models, checkpoint
-        self._predictions, self._kafka, self._lateness_ms = predictions, kafka, lateness_ms
+        self._predictions, self._kafka = predictions, kafka
+        self._lateness_ms, self._ttl_ms = lateness_ms, ttl_ms
         self._verified: dict[str, Version] = {}
         self._refused_versions: set[str] = set()
         self._last: Version | None = None
@@ -77,7 +79,7 @@ class Predictor:
         self.version: str | None = None
         """The version that predicts now."""
         self.keys: dict[str, int] = {}
-        """How many keys each shard remembers, of the shards that had records."""
+        """Of how many keys each shard keeps events, of the shards that had records."""
 
     def handle(self, batch: DataFrame, batch_id: int) -> None:
         """Take one micro-batch of Kafka records."""
@@ -201,6 +203,7 @@ class Predictor:
             predictions_topic=application.topics.predictions,
             invalid_topic=application.topics.invalid,
             lateness_ms=self._lateness_ms,
+            ttl_ms=self._ttl_ms,
             final=final,
         )
 

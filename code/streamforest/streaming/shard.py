@@ -59,6 +59,7 @@ class ShardTask:
     predictions_topic: str
     invalid_topic: str
     lateness_ms: int
+    ttl_ms: int
     final: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -74,7 +75,7 @@ class ShardTask:
         events = records.filter(pc.is_null(records.column(REASON)))
         if self.final:
             events = refused = records.slice(0, 0)
-        result = self._advance(shard, events.select([*self.event_columns, ARRIVED]))
+        result = self._advance(shard, events.select([*self.event_columns, ARRIVED, PARTITION]))
         late = events.take(result.refused.column("position"))
         late = late.set_column(late.schema.get_field_index(REASON), REASON, result.refused.column("reason"))
         refused = pa.concat_tables([refused, late])
@@ -89,7 +90,7 @@ class ShardTask:
         name = self.state_files.get(shard)
         state = read_state(self.states / name) if name else None
         model = _model(self.load, self.model, self.checksum)
-        return model.advance(state, events, lateness_ms=self.lateness_ms, final=self.final)
+        return model.advance(state, events, lateness_ms=self.lateness_ms, final=self.final, ttl_ms=self.ttl_ms)
 
     def _leave(self, shard: str, result: Advance, predictions: pa.Table, refused: pa.Table, events: int) -> None:
         state_name = name_state(self.attempt, shard, result.state)

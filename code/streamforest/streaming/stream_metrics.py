@@ -83,7 +83,9 @@ class StreamMetrics(Metrics):
         rates = {(name,): rate for name, rate in self._rates.items()}
         yield self.gauge("streamforest_rows_per_second", "Records a second of the last micro-batch", rates, "what")
         yield self.gauge("streamforest_lag_records", "Records in Kafka that are not read yet", {(): self._lag})
-        yield self.gauge("streamforest_state_keys", "Keys remembered", {(): sum(dict(predictor.keys).values())})
+        yield self.gauge(
+            "streamforest_state_keys", "Keys of which events are kept", {(): sum(dict(predictor.keys).values())}
+        )
         yield self.gauge("streamforest_state_bytes", "Size of the state's files", {(): self._state_bytes()})
         yield self.model(predictor.version)
 

@@ -113,8 +113,10 @@ class Stateless:
     def __init__(self, forest: Forest) -> None:
         self._forest = forest
 
-    def advance(self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool) -> Advance:
-        del lateness_ms, final
+    def advance(
+        self, state: bytes | None, events: pa.Table, *, lateness_ms: int, final: bool, ttl_ms: int = 0
+    ) -> Advance:
+        del lateness_ms, final, ttl_ms
         vectors = np.column_stack([events.column(name).to_numpy() for name in ("a", "b")]).astype(np.float32)
         chosen = self._forest.probabilities(vectors).argmax(axis=1)
         predictions = events.select(["id", "at", "arrived_ms"]).append_column(
