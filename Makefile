@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types locks locks-check notebook jars-lock clean
 .PHONY: drills drills-long drills-table sbom audit
-.PHONY: bench-batch bench-stream bench-scale bench-quality
+.PHONY: bench-batch bench-stream bench-load bench-scale bench-quality
 
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)/code:$(CURDIR)
@@ -52,6 +52,9 @@ bench-batch: ## seconds a job and rows/s against the plain implementation
 
 bench-stream: ## rows/s through Kafka and latency of live predictions
 	@./control_env.sh bench stream
+
+bench-load: ## an hour under load, a day of backlog: memory, state, lag, nothing lost
+	@./control_env.sh bench load
 
 bench-scale: ## growth of time with rows
 	@./control_env.sh bench scale

@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bench import batch, flights, quality, scale, stream, web, workspace
+from bench import batch, flights, load, quality, scale, stream, web, workspace
 from streamforest import cli
 from streamforest.errors import WrongUsage
 from streamforest.failures import explain
 
-BENCHES = {bench.__name__.rpartition(".")[2]: bench for bench in (batch, stream, scale, quality, flights, web)}
+BENCHES = {bench.__name__.rpartition(".")[2]: bench for bench in (batch, stream, load, scale, quality, flights, web)}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -117,10 +117,7 @@ def _generate(
     rows.limit(1).collect()
     ready.set()
     go.wait(_READY_LIMIT_S)
-    now_ms = "CAST(reflect('java.lang.System', 'currentTimeMillis') AS bigint)"
-    wait_ms = f"greatest(0L, {start_ms.value}L + tick * {GRID_MS}L - {now_ms})"
-    paced = rows.where(F.expr(f"reflect('java.lang.Thread', 'sleep', {wait_ms}) IS NOT NULL"))
-    messages.send(paced.select("key", "value"), topic, servers, linger_ms=5)
+    messages.send(messages.due(rows, start_ms.value).select("key", "value"), topic, servers, linger_ms=5)
     spark.stop()
 
 

@@ -38,8 +38,35 @@ def messages(recorded: DataFrame, *, users: int, ticks: int, tasks: int, stagger
     planned = planned.where(F.col("tick") >= F.col("userId") % stagger).withColumn(
         "number", (F.col("userId").cast("long") * _SCATTER + F.col("tick")) % number_of_readings
     )
+    return _filled(planned, recorded)
+
+
+def turns(recorded: DataFrame, *, users: int, ticks: int, turn_ticks: int) -> DataFrame:
+    """One row a reading, ``tick``, ``key`` and ``value``, of ``users`` users at a time, whose turns end one by one.
+
+    Whoever has sent ``turn_ticks`` readings falls silent for good, and another user takes the place. Everything is made
+    while it is read, by one task, in order of time.
+    """
+    spark, number_of_readings = recorded.sparkSession, recorded.count()
+    tick, place = F.floor(F.col("id") / users), F.col("id") % users
+    turn = F.floor((tick + F.floor(place * turn_ticks / users)) / turn_ticks)
+    rows = spark.range(0, users * ticks, 1, 1).select(
+        tick.alias("tick"), (turn * users + place).cast("int").alias("userId")
+    )
+    number = (F.col("userId").cast("long") * _SCATTER + F.col("tick")) % number_of_readings
+    return _filled(rows.withColumn("number", number), recorded)
+
+
+def due(rows: DataFrame, start_ms: int) -> DataFrame:
+    """The rows, each as soon as its tick has come; the first one at ``start_ms``."""
+    now_ms = "CAST(reflect('java.lang.System', 'currentTimeMillis') AS bigint)"
+    wait_ms = f"greatest(0L, {start_ms}L + tick * {GRID_MS}L - {now_ms})"
+    return rows.where(F.expr(f"reflect('java.lang.Thread', 'sleep', {wait_ms}) IS NOT NULL"))
+
+
+def _filled(rows: DataFrame, recorded: DataFrame) -> DataFrame:
     # A broadcast join leaves rows where they are.
-    filled = planned.join(F.broadcast(recorded), on="number", how="inner")
+    filled = rows.join(F.broadcast(recorded), on="number", how="inner")
     timestamp = (F.lit(START_MS) + F.col("tick").cast("long") * GRID_MS).alias("timestamp")
     event = F.struct("userId", timestamp, "x", "y", "z")
     return filled.select("tick", F.col("userId").cast("string").alias("key"), F.to_json(event).alias("value"))

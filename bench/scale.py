@@ -80,7 +80,7 @@ def _measure(place: Workspace, name: str, source: Path, warm: Path) -> dict[str,
     process.enter()
     spark = place.spark()
     _jobs(place, place.home(f"warm-{name}"), warm)
-    jvm = _jvm(spark)
+    jvm = process.jvm(spark)
     for number in (os.getpid(), jvm):
         _forget_peak(number)
     before = _collected(spark)
@@ -102,11 +102,6 @@ def _jobs(place: Workspace, home: Path, source: Path) -> dict[str, Any]:
     return {
         name: place.job(home, name, *(split if name == "partition" else [])) for name in ("partition", "train", "test")
     }
-
-
-def _jvm(spark: SparkSession) -> int:
-    """The driver's JVM, whose ProcessHandle reads as its number."""
-    return int(spark.sql("SELECT reflect('java.lang.ProcessHandle', 'current')").collect()[0][0])
 
 
 def _forget_peak(number: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from bench import live, recordings
+from bench import champion, live
 from bench.messages import messages, readings, send
 from bench.table import show
 from bench.workspace import Workspace
@@ -63,7 +63,7 @@ def check(options: argparse.Namespace) -> None:
 def run(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     """Measure, print the tables, and return what the JSON line holds."""
     spark = place.spark(streams=True)
-    home = _model(place)
+    home = champion.trained(place, "stream")
     recorded = readings(spark, place).persist()
     say("warming up")
     _drain(place, home, recorded, _WARM_USERS, _WARM_ROWS)
@@ -88,20 +88,6 @@ def run(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
     recorded.unpersist()
     spark.stop()
     return result
-
-
-def _model(place: Workspace) -> Path:
-    """A home with a published model of the default pipeline, trained on the measured history."""
-    home = place.home("stream")
-    persons = recordings.in_order(recordings.people(place.source), 0)
-    recordings.write_split(place.source, home / "data" / place.application.inputs.history, persons)
-    place.job(home, "partition", "--split-at", str(recordings.SPLIT_AT))
-    place.job(home, "train")
-    report = place.job(home, "test")
-    if not report["gate"]["passed"]:
-        # Speed does not depend on how good the model is; a few users may not reach the floor.
-        raise WrongUsage("the model trained on this history is refused by the gate", "measure a home with more data")
-    return home
 
 
 def _drain(place: Workspace, home: Path, recorded: DataFrame, users: int, rows: int) -> dict[str, Any]:

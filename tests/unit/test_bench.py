@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import __main__ as command
-from bench import batch, live, messages, quality, recordings, scale, workspace
+from bench import batch, live, load, messages, process, quality, recordings, scale, workspace
 from bench.recordings import Person
 from bench.table import render
 from streamforest.ml.evaluation import Evaluation, add
@@ -112,6 +113,31 @@ def test_a_workspace_leaves_the_home_as_it_was(tmp_path: Path) -> None:
         assert not place.synthetic
 
     assert list(tmp_path.rglob("*")) == [tmp_path / "data", raw]
+
+
+@given(users=st.integers(1, 9), ticks=st.integers(1, 900), turn_ticks=st.integers(1, 400))
+def test_the_windows_of_a_load_are_those_of_each_turn(users: int, ticks: int, turn_ticks: int) -> None:
+    turns = Counter(
+        (place, (tick + place * turn_ticks // users) // turn_ticks) for place in range(users) for tick in range(ticks)
+    )
+
+    windows = sum(max((readings - 100) // 20 + 1, 0) for readings in turns.values())
+
+    assert load.Plan(users, ticks, turn_ticks).windows() == (windows, len(turns))
+
+
+def test_growth_compares_the_last_quarter_with_the_second() -> None:
+    samples = [dict.fromkeys(load.FIGURES, float(value)) for value in (1, 1, 5, 5, 7, 9, 10, 10)]
+
+    found = load._quarters(samples)
+
+    assert found["memory_mb"] == {"second_quarter": 5.0, "last_quarter": 10.0, "growth": 2.0, "largest": 10.0}
+    assert load._quarters(samples[:3])["lag_records"]["growth"] is None
+
+
+def test_what_several_processes_share_counts_once() -> None:
+    assert process.resident_bytes(os.getpid()) > 10 * 2**20
+    assert process.resident_bytes(2**22 + 1) == 0
 
 
 def test_batch_reports_ratios_of_what_it_timed(capsys: pytest.CaptureFixture[str]) -> None:
