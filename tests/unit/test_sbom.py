@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from cyclonedx.model.bom import Bom
 
 from streamforest.embedded import sbom
 from streamforest.errors import BadInput
-from tests.homes import REPOSITORY
+from tests.homes import REPOSITORY, environment
 
 BASE, JARS = REPOSITORY / "requirements" / "base.lock", REPOSITORY / "jars.lock"
 
@@ -33,6 +35,18 @@ def test_a_reader_of_the_format_takes_it(capsys: pytest.CaptureFixture[str]) -> 
 
     spark = next(component for component in read.components if component.name == "pyspark")
     assert str(spark.purl).startswith("pkg:pypi/pyspark@")
+
+
+def test_who_reads_its_beginning_alone_gets_no_error() -> None:
+    command = [sys.executable, "-m", sbom.__name__]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as ended:
+        assert ended.stdout is not None
+        assert ended.stderr is not None
+        ended.stdout.read(1)
+        ended.stdout.close()
+        said = ended.stderr.read()
+
+    assert said == b""
 
 
 def test_what_is_no_lock_is_told(tmp_path: Path) -> None:

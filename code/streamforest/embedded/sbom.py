@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -77,4 +78,6 @@ def _component(name: str, version: str, purl: str, hashes: Sequence[str]) -> dic
 
 
 if __name__ == "__main__":
+    # Whoever reads may have enough, as `head` has: then this ends without a word, like any filter.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main(sys.argv[1:]))
