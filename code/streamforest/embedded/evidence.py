@@ -153,7 +153,10 @@ def _data(report: DemoReport) -> Iterator[tuple[str, str]]:
 def _pipeline(report: DemoReport, trained: Trained) -> Iterator[tuple[str, str]]:
     train, test = trained.train, trained.test
     mark = " (synthetic data)" if report.synthetic else ""
-    yield "windows", f"{train['windows']:,} trained on, {test['windows']:,} tested"
+    yield (
+        "windows" if report.application.signal else "rows",
+        f"{train['windows']:,} trained on, {test['windows']:,} tested",
+    )
     compared = [*report.application.variants, *report.application.baselines]
     for name, metrics in variants(test["metrics"], compared).items():
         quality = f"accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}"
