@@ -65,8 +65,8 @@ bench-quality: ## accuracy and macro-F1, cross-validated by whole users
 drills: setup ## each drill once: kills, pauses, full disks, damages
 	python -m pytest tests/drills
 
-drills-long: setup ## the drills three times: a kill hits another moment each time
-	for round in 1 2 3; do python -m pytest tests/drills || exit; done
+drills-long: setup ## the drills with ten times the readings and pauses of minutes
+	python -m pytest tests/drills --long
 
 drills-table: setup ## each drill once, and docs/drills.md from what held
 	python -m pytest tests/drills --drills-table docs/drills.md

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.drills.drill import ROW, Drill, Models, page, table
+from tests.drills.drill import LONG, ROW, SHORT, Drill, Models, page, table
 
 _rows: list[tuple[str, ...]] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--drills-table", metavar="FILE", help="write what held as a table")
+    parser.addoption("--long", action="store_true", help="ten times the readings, and pauses that clients give up in")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -46,7 +47,7 @@ def models(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Mod
 @pytest.fixture
 def drill(models: Models, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Drill]:
     """An empty Kafka and no record; the models are a copy of one's own."""
-    with Drill.begin(models, tmp_path) as found:
+    with Drill.begin(models, tmp_path, LONG if request.config.getoption("--long", default=False) else SHORT) as found:
         yield found
         for row in found.rows(request.node.name):
             request.node.user_properties.append((ROW, json.dumps(row)))

@@ -32,8 +32,8 @@ _INTRODUCTION = """# Drills
 
 What is done to a stream on purpose, and what the record holds afterwards beside what the batch path computes from the
 same readings, each prediction with the version that the record names. `make drills-table` wrote this page; `make
-drills` runs each drill once, `make drills-long` three times. What protects in each case is in the
-docstring of the test of that name in `tests/drills`. The kill of the stream's driver at several moments is in
+drills` runs each drill once, `make drills-long` with ten times the readings and long pauses. What protects in each case
+is in the docstring of the test of that name in `tests/drills`. The kill of the stream's driver at several moments is in
 `tests/stream/test_promise.py`, that of the other jobs in `tests/system/test_kill.py`.
 
 Every drill runs without an MLflow. One has no line, since no equation is left to compare: records that expired unread
@@ -41,8 +41,8 @@ stop the stream (`test_records_that_expired_unread_stop_the_stream`).
 """
 NO_MLFLOW = "http://127.0.0.1:9"
 """A stream needs none: every drill runs without it."""
-_USERS, _SECONDS, _START_MS = (11, 12, 13, 14), 45, 1_370_367_549_273
-_LIMIT_S = 120
+_USERS, _START_MS = (11, 12, 13, 14), 1_370_367_549_273
+_LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,21 @@ class Models:
         return cls(home, spark, first, second)
 
 
-def readings(seconds: int = _SECONDS) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Length:
+    """How long a drill is."""
+
+    seconds: int
+    """Of each user's readings."""
+    pause_s: int
+    """For how long something stands still."""
+
+
+SHORT, LONG = Length(seconds=45, pause_s=4), Length(seconds=450, pause_s=150)
+"""The long pause is longer than Kafka's clients wait for one answer (30 s) and for a message to arrive (120 s)."""
+
+
+def readings(seconds: int) -> pd.DataFrame:
     """Readings of four users who change what they do every fifteen seconds."""
     rng = np.random.default_rng(1)
     at_s = np.arange(20 * seconds) / 20
@@ -87,17 +101,18 @@ class Drill:
     models: Models
     home: Path
     broker: Broker
-    sent: pd.DataFrame = field(default_factory=readings)
+    length: Length
+    sent: pd.DataFrame
     held: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
     @contextlib.contextmanager
-    def begin(cls, models: Models, home: Path) -> Iterator[Drill]:
+    def begin(cls, models: Models, home: Path, length: Length) -> Iterator[Drill]:
         """A home with the models, and a broker."""
         shutil.copytree(models.home / "model", home / "model", symlinks=True)
         with Broker(home / "data" / "kafka", settings.load(home=home)) as broker:
             create_topics(Kafka(broker.bootstrap_servers), ACTIVITY.topics.all())
-            yield cls(models, home, broker)
+            yield cls(models, home, broker, length, readings(length.seconds))
 
     @property
     def stream(self) -> World:

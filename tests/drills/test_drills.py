@@ -81,14 +81,14 @@ def test_a_paused_broker(drill: Drill) -> None:
         os.kill(pid, signal.SIGSTOP)
         try:
             before = drill.folders()
-            time.sleep(4)
+            time.sleep(drill.length.pause_s)
             paused = drill.folders()
         finally:
             os.kill(pid, signal.SIGCONT)
         consumer.until_all()
 
     assert paused <= before + 1
-    drill.holds("SIGSTOP of the broker for 4 s, then SIGCONT")
+    drill.holds(f"SIGSTOP of the broker for {drill.length.pause_s} s, then SIGCONT")
 
 
 def test_a_killed_producer(drill: Drill) -> None:
