@@ -44,8 +44,16 @@ def copy_users(source: Path, target: Path, users: Sequence[int]) -> Path:
     return target
 
 
-def send(stream: World, readings: pd.DataFrame, *others: tuple[bytes | None, bytes | None]) -> None:
-    """Readings as JSON, keyed by user, in the order given; then any other (key, value)."""
+def send(
+    stream: World,
+    readings: pd.DataFrame,
+    *others: tuple[bytes | None, bytes | None],
+    arrived_ms: int | None = None,
+) -> None:
+    """Readings as JSON, keyed by user, in the order given; then any other (key, value).
+
+    ``arrived_ms`` is Kafka's time of all of them, else that of sending.
+    """
     messages = [
         (str(int(line["userId"])).encode(), json.dumps(line | {"userId": int(line["userId"])}).encode())
         for line in readings.to_dict("records")
@@ -54,7 +62,7 @@ def send(stream: World, readings: pd.DataFrame, *others: tuple[bytes | None, byt
         bootstrap_servers=stream.kafka, acks="all", linger_ms=5, max_request_size=_MAX_REQUEST_BYTES
     )
     for key, value in [*messages, *others]:
-        producer.send(ACTIVITY.topics.events, key=key, value=value)
+        producer.send(ACTIVITY.topics.events, key=key, value=value, timestamp_ms=arrived_ms)
     producer.flush()
     producer.close()
 

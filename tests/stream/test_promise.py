@@ -111,6 +111,27 @@ def test_disorder_within_the_lateness_and_the_last_windows_of_silent_users(
     assert_equal(record(stream), expected)
 
 
+def test_who_was_silent_for_too_long_begins_a_new_event(stream: World, world: World) -> None:
+    """Protection: a silence moves the user's clock on; else the readings behind it belong to no window of the batch."""
+    user = stream.readings.userId.iloc[0]
+    own = stream.readings[stream.readings.userId == user].sort_values("timestamp")
+    half = len(own) // 2
+    now_ms = time.time_ns() // 1_000_000
+    for rows, arrived_ms in ((own.iloc[:half], now_ms), (own.iloc[half:], now_ms + 31_000)):
+        send(stream, rows, arrived_ms=arrived_ms)
+
+    report = stream.run("consume", "activity", "--available-now", "--state-ttl", "30", "--max-records", "700")
+
+    last_ms = own.timestamp.iloc[half - 1]
+    late = (own.timestamp > last_ms) & (own.timestamp <= last_ms + 500)
+    folder = world.home / "data" / "accepted"
+    folder.mkdir()
+    own[~late].astype({"userId": "int32"}).to_parquet(folder / "readings.parquet", index=False)
+    assert report["refused"] == {"late": int(late.sum())}
+    assert 0 < late.sum() <= 10
+    assert_equal(record(stream), pd.read_parquet(world.run("consume", "activity", "--batch", str(folder))["path"]))
+
+
 @pytest.mark.parametrize("after_s", [0.0, 1.0, 3.0])
 def test_a_killed_driver_loses_and_doubles_nothing(stream: World, expected: pd.DataFrame, after_s: float) -> None:
     send(stream, interleaved(stream.readings, 5))
