@@ -36,7 +36,8 @@ ROOM_BYTES = 7 * 4096
 
 
 def test_a_killed_python_worker(drill: Drill) -> None:
-    """Protection: a shard's files bear the name of their attempt and count only once the manifest names them."""
+    """Protection: a shard's files bear the name of their attempt and count only once the manifest names them; taking
+    the newest file instead, the repeat goes on from a state that has seen its readings."""
     drill.send(drill.mixed())
     with drill.consuming(*SMALL) as consumer:
         consumer.until(lambda: drill.folders() >= 2)
@@ -116,7 +117,8 @@ def test_a_killed_producer(drill: Drill) -> None:
 
 
 def test_kafkas_clock_jumps(drill: Drill) -> None:
-    """Protection: nothing but latencies looks at Kafka's times; order is the offset's."""
+    """Protection: order is the offset's, and a jump moves the clock that measures silences by a minute at most; moving
+    by all of it, users are forgotten and their readings late."""
     hour_ms = 3_600_000
     jumps_ms = [0, 30 * 24 * hour_ms, -365 * 24 * hour_ms, 24 * hour_ms]
     rows = drill.mixed().to_json(orient="records", lines=True).splitlines()
@@ -206,7 +208,8 @@ def small_disk(request: pytest.FixtureRequest, drill: Drill) -> Iterator[Path]:
 
 
 def test_a_full_disk(drill: Drill, small_disk: Path) -> None:
-    """Protection: files are written aside and renamed, so a part of one never counts."""
+    """Protection: files are written aside and renamed, so a part of one never counts; written where they belong, half a
+    micro-batch is in the record."""
     rows = drill.mixed()
     drill.send(rows.iloc[: len(rows) // 2])
     drill.consume("--max-records", "1200")
