@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from hypothesis import strategies as st
 
+from streamforest.ml.window_stream import WindowStream
 from streamforest.ml.windows import WindowSpec
+
+STEADY, IRREGULAR = (50, 50, 50, 51, 49), (50, 50, 50, 60, 40, 0, 300, 700, 5000)
+ORDER = [("userId", "ascending"), ("timestamp", "ascending")]
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,51 @@ def events(
             "partition": pa.array(np.zeros(len(users), dtype=np.int64) if partition is None else partition, pa.int32()),
         }
     )
+
+
+def predict(table: pa.Table, cuts: Sequence[int], lateness_ms: int = 0, scorer: SumScorer | None = None) -> pa.Table:
+    """All predictions of the events given in pieces, then flushed."""
+    return told(table, cuts, lateness_ms, 0, scorer)[0]
+
+
+def told(
+    table: pa.Table, cuts: Sequence[int], lateness_ms: int, ttl_ms: int, scorer: SumScorer | None = None
+) -> tuple[pa.Table, list[int]]:
+    """All predictions of the events given in pieces, then flushed, and the positions of the refused ones."""
+    stream = WindowStream(scorer or SumScorer())  # type: ignore[arg-type]
+    state, found, refused = None, [], []
+    for start, end in zip([0, *cuts], [*cuts, table.num_rows], strict=True):
+        piece = table.slice(start, end - start)
+        result = stream.advance(state, piece, lateness_ms=lateness_ms, final=False, ttl_ms=ttl_ms)
+        state = result.state
+        found.append(result.predictions)
+        refused += [start + position for position in result.refused.column("position").to_pylist()]
+    last = stream.advance(state, table.slice(0, 0), lateness_ms=lateness_ms, final=True, ttl_ms=ttl_ms)
+    predictions = pa.concat_tables([*found, last.predictions])
+    return predictions.drop_columns(["arrived_ms"]).sort_by(ORDER), refused
+
+
+def walk(rows: int, user: int = 7, start_ms: int = 1_370_367_549_273, seed: int = 0) -> pa.Table:
+    """A user's readings every 50 ms."""
+    values = np.random.default_rng(seed).normal(size=(rows, 3)) * 5
+    return events(np.full(rows, user), start_ms + 50 * np.arange(rows), values)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[pa.Table, list[int], int]:
+    """Interleaved users with gaps and equal times, disorder within the lateness, repeats; and where to cut."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    lateness_ms = draw(st.sampled_from([0, 0, 1000, 3000]))
+    steps = draw(st.sampled_from([STEADY, IRREGULAR]))
+    lengths = draw(st.lists(st.integers(1, 700), min_size=1, max_size=4))
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    times_ms = np.concatenate([rng.integers(10**6, 10**6 + 1000) + np.cumsum(rng.choice(steps, n)) for n in lengths])
+    values = rng.normal(size=(len(users), 3)) * 8
+    arrival = times_ms + rng.integers(0, 100_000, len(lengths))[users]
+    arrival = arrival + rng.integers(0, lateness_ms + 1, len(users))
+    order = np.argsort(arrival, kind="stable")
+    if draw(st.booleans()):
+        repeats = rng.integers(0, len(users), 30)
+        order = order[np.argsort(np.concatenate((np.arange(len(users)), repeats + 0.5)), kind="stable") % len(users)]
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=12)))
+    return events(users[order], times_ms[order], values[order]), cuts, lateness_ms
