@@ -5,7 +5,6 @@ The tests follow one installation through its life, in the order of this file.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import http.client
 import json
@@ -21,23 +20,28 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import certifi
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from streamforest import application as contract
 from streamforest.applications.activity import generator
 from streamforest.errors import BadInput, Unreachable
-from streamforest.kafka import Kafka
 from streamforest.streaming import topics
 from tests import engines
-from tests.clients import ASK
 from tests.flights import add_flights
 from tests.homes import HISTORY, LIVE, RECORDINGS
-from tests.platforms import PROJECT, Platform, engine_answers, output, until
+from tests.platform_facts import (
+    applications,
+    may,
+    offsets,
+    remembered,
+    runs,
+    secret_values,
+    until_answered,
+    while_healthy,
+)
+from tests.platforms import PROJECT, Platform, engine_answers, output
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,10 +101,6 @@ def test_a_second_start_changes_nothing(platform: Platform) -> None:
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert {name: each["Id"] for name, each in platform.containers().items()} == before
-
-
-def secret_values(platform: Platform) -> list[str]:
-    return [value for name, value in platform.secrets().items() if re.search("SECRET|PASSWORD|TOKEN|KEY", name)]
 
 
 def test_containers_may_do_little(platform: Platform) -> None:
@@ -195,27 +195,6 @@ def test_kafka_answers_nobody_without_the_login(platform: Platform) -> None:
             topics.reachable(replace(good, login=login), 5)
 
 
-def may(kafka: Kafka, topic: str) -> set[str]:
-    """What a user may do with a topic."""
-    found = set()
-    with contextlib.closing(KafkaConsumer(**kafka.python(), group_id=None)) as consumer:
-        consumer.assign([TopicPartition(topic, 0)])
-        consumer.seek_to_beginning()
-        with contextlib.suppress(TopicAuthorizationFailedError):
-            consumer.poll(timeout_ms=3000)
-            found.add("read")
-    # A producer's rights are looked at before its message is: this one is larger than any topic takes.
-    producer = KafkaProducer(**kafka.python(), max_request_size=2**24, compression_type=None)
-    with contextlib.closing(producer):
-        try:
-            producer.send(topic, b"0" * (12 * 2**20)).get(30)
-        except TopicAuthorizationFailedError:
-            pass
-        except MessageSizeTooLargeError:
-            found.add("write")
-    return found
-
-
 @pytest.mark.parametrize("application", ["activity", "flights"])
 def test_each_user_of_kafka_may_do_its_part_and_no_more(platform: Platform, application: str) -> None:
     topic = contract.load(application, ["streamforest.applications"]).topics
@@ -248,18 +227,6 @@ def test_no_password_is_on_a_command_line(platform: Platform) -> None:
     assert "org.apache.spark.deploy.worker.Worker" in shown["worker1"]
     assert "mongosh" in shown["mongo"]
     assert [name for name, text in shown.items() for value in secret_values(platform) if value in text] == []
-
-
-def while_healthy(container: dict[str, Any]) -> str:
-    """The command lines in a container while its health is looked at, which a process of a second does."""
-    kind, *command = container["Config"]["Healthcheck"]["Test"]
-    look = ["/bin/sh", "-c", *command] if kind == "CMD-SHELL" else command
-    shown = []
-    with subprocess.Popen(["docker", "exec", container["Id"], *look], stdout=subprocess.DEVNULL) as health:
-        while health.poll() is None:
-            shown.append(output("docker", "top", container["Id"], "-eo", "pid,args"))
-    assert health.returncode == 0
-    return "".join(shown)
 
 
 def test_without_data_the_first_task_says_what_to_do(platform: Platform) -> None:
@@ -325,7 +292,7 @@ def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Plat
 
     trained = platform.ended(training, platform.begun(training))
     assert trained == "success"
-    answer = until_answered(platform)
+    answer = until_answered(platform, DAY)
     status = platform.verb("status").stdout
     platform.resume(batch)
     predicted = platform.ended(batch, platform.trigger(batch, day=DAY))
@@ -339,51 +306,6 @@ def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Plat
     health = platform.ask("WEB_PORT", "/health")
     assert health["status"] == "ok"
     assert re.search(r"[1-9]\d* predictions kept", health["dependencies"]["store"]["detail"])
-
-
-def until_answered(platform: Platform) -> dict[str, Any]:
-    """The answer to a request, once the stream of answers runs."""
-    asked = {"Carrier": "DL", "Origin": "JFK", "Dest": "LAX", "FlightDate": DAY, "FlightNum": "1262", "DepDelay": "12"}
-
-    def answer() -> str | None:
-        told = platform.ask("WEB_PORT", ASK, asked, {"Prefer": "wait=10"})
-        return json.dumps(told) if told["status"] == "OK" else None
-
-    found: dict[str, Any] = json.loads(until("an answer", answer))
-    return found
-
-
-def applications(platform: Platform) -> set[str]:
-    """Ids of what ran on the cluster and has ended as the notebook does."""
-    ended = platform.ask("SPARK_PORT", "/json/")["completedapps"]
-    return {each["id"] for each in ended if each["name"] == "explore activity"}
-
-
-def runs(platform: Platform) -> list[dict[str, Any]]:
-    """Tags and metrics of the runs in MLflow's experiment activity."""
-    experiment = platform.ask("MLFLOW_PORT", "/api/2.0/mlflow/experiments/get-by-name?experiment_name=activity")
-    wanted = {"experiment_ids": [experiment["experiment"]["experiment_id"]]}
-    found = platform.ask("MLFLOW_PORT", "/api/2.0/mlflow/runs/search", wanted).get("runs", [])
-    pairs = [[*run["data"].get("metrics", []), *run["data"].get("tags", [])] for run in found]
-    return [{pair["key"]: pair["value"] for pair in each} for each in pairs]
-
-
-def offsets(platform: Platform) -> dict[str, int]:
-    """Messages ever written, by topic."""
-    kafka = platform.containers()["kafka"]["Id"]
-    tool = ["/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "localhost:19094"]
-    found: dict[str, int] = {}
-    for line in output("docker", "exec", kafka, *tool).splitlines():
-        topic, _, offset = line.split(":")
-        found[topic] = found.get(topic, 0) + int(offset)
-    return found
-
-
-def remembered(platform: Platform) -> tuple[int, int, int, bytes]:
-    """Runs in MLflow, runs of a DAG, messages read by the stream, the published model."""
-    dag_runs = platform.airflow("/dags/train_model/dagRuns")["total_entries"]
-    model = (platform.root / "model" / ".created").read_bytes()
-    return len(runs(platform)), dag_runs, offsets(platform)["HAR"], model
 
 
 @pytest.mark.parametrize(("name", "again"), [("driver", "create_consumer 2"), ("broker", "")])
