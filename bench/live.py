@@ -28,12 +28,9 @@ from bench.messages import GRID_MS, START_MS
 from bench.workspace import Workspace
 from streamforest import session
 from streamforest.application import Application
-from streamforest.embedded.broker import Broker
 from streamforest.errors import StreamforestError
 from streamforest.jars import CONNECTOR, ensure
-from streamforest.kafka import Kafka
 from streamforest.settings import Settings
-from streamforest.streaming import topics
 
 WARM_S = 20
 _LEAD_S = 3
@@ -51,9 +48,7 @@ def measure(place: Workspace, home: Path, recorded: DataFrame, *, users: int, se
     planned = place.folder / "planned"
     rows = messages.messages(recorded, users=users, ticks=ticks, tasks=1, stagger=_STEP_TICKS)
     rows.write.mode("overwrite").parquet(str(planned))
-    with Broker(place.folder / "kafka-live", place.settings) as broker:
-        servers = broker.bootstrap_servers
-        topics.create_topics(Kafka(servers), place.application.topics.all())
+    with place.kafka("live") as servers:
         heard = place.folder / "heard.npz"
         with _beside(place, servers, planned, heard) as start_ms:
             # the generator's first reading is due when the query has had time to start

@@ -29,16 +29,13 @@ from pyspark.sql import functions as F
 from bench import champion, messages, process
 from bench.messages import GRID_MS
 from bench.table import show
-from bench.workspace import Workspace
-from streamforest import files, session
-from streamforest.embedded.broker import Broker
+from bench.workspace import Workspace, require_users
+from streamforest import session
 from streamforest.errors import StreamforestError, WrongUsage
 from streamforest.jars import CONNECTOR, ensure
 from streamforest.jobs.context import Report
-from streamforest.kafka import Kafka
 from streamforest.progress import say
 from streamforest.settings import Settings
-from streamforest.streaming import topics
 
 _WINDOW_TICKS, _STEP_TICKS = 100, 20
 _TURN_S = 300
@@ -62,9 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options without a meaning."""
-    for users in (options.users, options.backlog_users):
-        if users < 1:
-            raise WrongUsage(f"{users} is not a number of users", "give 1 or more")
+    require_users(options.users, options.backlog_users)
     if options.seconds < 1:
         raise WrongUsage(f"--seconds {options.seconds} is too short", "give 1 or more")
     if options.hours < 0:
@@ -111,13 +106,11 @@ def run(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _load(place: Workspace, home: Path, plan: Plan, seconds: int) -> dict[str, Any]:
-    with Broker(place.folder / "kafka-load", place.settings) as broker:
-        servers = _topics(place, broker)
+    with place.kafka("load") as servers:
         with _generator(place, servers, plan):
             limit_s = _LEAD_S + seconds + _AFTER_S
             report, samples = _sampled(place, home, servers, "--seconds", str(limit_s), "--state-ttl", str(_TTL_S))
         rest = place.job(home, "consume", "--bootstrap-servers", servers, "--available-now")
-    files.remove(place.folder / "kafka-load")
     windows, users = plan.windows()
     return {
         "users": plan.users,
@@ -135,14 +128,12 @@ def _load(place: Workspace, home: Path, plan: Plan, seconds: int) -> dict[str, A
 
 def _backlog(place: Workspace, home: Path, users: int, ticks: int) -> dict[str, Any]:
     recorded = place.spark().read.parquet(str(place.folder / "readings"))
-    with Broker(place.folder / "kafka-backlog", place.settings) as broker:
-        servers = _topics(place, broker)
+    with place.kafka("backlog") as servers:
         planned = messages.messages(recorded, users=users, ticks=ticks, tasks=_DAY_TASKS)
         say(f"backlog: sending {users * ticks:,} readings")
         messages.send(planned.select("key", "value"), place.application.topics.events, servers)
         say("backlog: draining")
         report, samples = _sampled(place, home, servers, "--available-now", "--reset")
-    files.remove(place.folder / "kafka-backlog")
     each = max((ticks - _WINDOW_TICKS) // _STEP_TICKS + 1, 0)
     users = users // _DAY_TASKS * _DAY_TASKS
     return {
@@ -157,8 +148,7 @@ def _backlog(place: Workspace, home: Path, users: int, ticks: int) -> dict[str, 
 
 
 def _pressure(place: Workspace, home: Path, plan: Plan) -> dict[str, Any]:
-    with Broker(place.folder / "kafka-pressure", place.settings) as broker:
-        servers = _topics(place, broker)
+    with place.kafka("pressure") as servers:
         few = ["--bootstrap-servers", servers, "--max-records", str(_PRESSURE_RECORDS)]
         with _generator(place, servers, plan) as sent:
             started = time.monotonic()
@@ -167,7 +157,6 @@ def _pressure(place: Workspace, home: Path, plan: Plan) -> dict[str, Any]:
             sent.wait(_READY_LIMIT_S)
         rest = place.job(home, "consume", "--bootstrap-servers", servers, "--available-now")
         first_ms, last_ms = _span_ms(place, servers)
-    files.remove(place.folder / "kafka-pressure")
     windows, _ = plan.windows()
     rows = plan.users * plan.ticks
     sent_per_s, read_per_s = rows / max((last_ms - first_ms) / 1000, 0.001), report["rows"] / read_s
@@ -179,11 +168,6 @@ def _pressure(place: Workspace, home: Path, plan: Plan) -> dict[str, Any]:
         "times_faster": sent_per_s / max(read_per_s, 1e-9),
         **_held(place, home, windows),
     }
-
-
-def _topics(place: Workspace, broker: Broker) -> str:
-    topics.create_topics(Kafka(broker.bootstrap_servers), place.application.topics.all())
-    return broker.bootstrap_servers
 
 
 def _span_ms(place: Workspace, servers: str) -> tuple[int, int]:

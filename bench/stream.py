@@ -15,13 +15,9 @@ from pyspark.sql import DataFrame
 from bench import champion, live
 from bench.messages import messages, readings, send
 from bench.table import show
-from bench.workspace import Workspace
-from streamforest import files
-from streamforest.embedded.broker import Broker
+from bench.workspace import Workspace, require_users
 from streamforest.errors import WrongUsage
-from streamforest.kafka import Kafka
 from streamforest.progress import say
-from streamforest.streaming import topics
 
 USERS = (100, 1_000, 10_000)
 _STAGGER = 20
@@ -51,9 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse options without a meaning."""
-    for users in [*options.users, options.live_users]:
-        if users < 1:
-            raise WrongUsage(f"{users} is not a number of users", "give 1 or more")
+    require_users(*options.users, options.live_users)
     if options.rows < 1:
         raise WrongUsage(f"--rows {options.rows} is not a number of readings", "give 1 or more")
     if options.seconds < 0:
@@ -91,19 +85,14 @@ def run(place: Workspace, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _drain(place: Workspace, home: Path, recorded: DataFrame, users: int, rows: int) -> dict[str, Any]:
-    application = place.application
-    kafka = place.folder / f"kafka-{users}"
     tasks = min(place.settings.cores, users)
-    with Broker(kafka, place.settings) as broker:
-        servers = broker.bootstrap_servers
-        topics.create_topics(Kafka(servers), application.topics.all())
+    with place.kafka(str(users)) as servers:
         say(f"{users:,} users: sending about {rows:,} readings")
         ticks = max(rows // (users // tasks * tasks), 1)
         planned = messages(recorded, users=users, ticks=ticks, tasks=tasks, stagger=_STAGGER)
-        send(planned.select("key", "value"), application.topics.events, servers)
+        send(planned.select("key", "value"), place.application.topics.events, servers)
         say(f"{users:,} users: draining")
         report = place.job(home, "consume", "--bootstrap-servers", servers, "--available-now", "--reset")
-    files.remove(kafka)
     return {
         "rows": report["rows"],
         "windows": report["predictions"],

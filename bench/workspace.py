@@ -15,11 +15,15 @@ from streamforest import application as contract
 from streamforest import cli, files, session, settings, synthetic
 from streamforest.application import Application, places
 from streamforest.embedded import data
+from streamforest.embedded.broker import Broker
+from streamforest.errors import WrongUsage
 from streamforest.jars import CONNECTOR, ensure
 from streamforest.jobs.context import Report
+from streamforest.kafka import Kafka
 from streamforest.model.tracking import Tracker
 from streamforest.progress import say
 from streamforest.settings import Settings
+from streamforest.streaming import topics
 
 APPLICATION = "activity"
 """Whose history is measured where a benchmark names no other."""
@@ -67,6 +71,15 @@ class Workspace:
         tracked = ["--home", str(home), "--tracking-uri", self.tracking_uri]
         return cli.run([name, self.application.name, *tracked, *options], spark=SparkSession.getActiveSession())
 
+    @contextlib.contextmanager
+    def kafka(self, name: str) -> Iterator[str]:
+        """Where a Kafka of its own listens, with the application's topics; it is gone after the block."""
+        folder = self.folder / f"kafka-{name}"
+        with Broker(folder, self.settings) as broker:
+            topics.create_topics(Kafka(broker.bootstrap_servers), self.application.topics.all())
+            yield broker.bootstrap_servers
+        files.remove(folder)
+
     def facts(self) -> dict[str, Any]:
         """What every benchmark's result says of its circumstances."""
         return {"source": self.source.name, "synthetic": self.synthetic, "cores": self.settings.cores}
@@ -98,6 +111,17 @@ def opened(home: str | None, application: str = APPLICATION) -> Iterator[Workspa
         yield Workspace(folder, given, chosen, source, synthetic.is_synthetic(source))
     finally:
         files.remove(folder)
+
+
+def require_users(*numbers: int) -> None:
+    """Refuse numbers of users without a meaning.
+
+    Raises:
+        WrongUsage: one is below 1.
+    """
+    for users in numbers:
+        if users < 1:
+            raise WrongUsage(f"{users} is not a number of users", "give 1 or more")
 
 
 def _sweep(parent: Path) -> None:
