@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import SparkSession
 
@@ -22,6 +21,7 @@ from streamforest.kafka import Kafka
 from streamforest.model import lifecycle
 from streamforest.model.publication import ModelFolder
 from streamforest.model.tracking import Tracker
+from streamforest.platform.drill import readings
 from streamforest.streaming.topics import create_topics
 from tests import lifecycle_homes as homes
 from tests.streams import ACTIVITY, KEYS, World, interleaved, record, send
@@ -41,7 +41,6 @@ stop the stream (`test_records_that_expired_unread_stop_the_stream`).
 """
 NO_MLFLOW = "http://127.0.0.1:9"
 """A stream needs none: every drill runs without it."""
-_USERS, _START_MS = (11, 12, 13, 14), 1_370_367_549_273
 _LIMIT_S = 300
 
 
@@ -79,21 +78,6 @@ SHORT, LONG = Length(seconds=45, pause_s=4), Length(seconds=450, pause_s=150)
 """The long pause is longer than Kafka's clients wait for one answer (30 s) and for a message to arrive (120 s)."""
 
 
-def readings(seconds: int) -> pd.DataFrame:
-    """Readings of four users who change what they do every fifteen seconds."""
-    rng = np.random.default_rng(1)
-    at_s = np.arange(20 * seconds) / 20
-    parts = []
-    for nth, user in enumerate(_USERS):
-        hertz = np.array([0.0, 1.5, 3.0])[((at_s // 15) + nth).astype(int) % 3]
-        sway = np.where(hertz > 0, 4 * np.sin(2 * np.pi * hertz * at_s), 0)
-        values = np.column_stack([0.5 * sway, 9.8 + sway, 0.3 * sway]) + rng.normal(0, 0.6, (len(at_s), 3))
-        times_ms = _START_MS + nth * 10_000_000 + 50 * np.arange(len(at_s))
-        columns = {axis: values[:, column] for column, axis in enumerate("xyz")}
-        parts.append(pd.DataFrame({"userId": user, "timestamp": times_ms, **columns}))
-    return pd.concat(parts, ignore_index=True)
-
-
 @dataclass
 class Drill:
     """One stream: its home, its broker, what was sent."""
@@ -112,7 +96,7 @@ class Drill:
         shutil.copytree(models.home / "model", home / "model", symlinks=True)
         with Broker(home / "data" / "kafka", settings.load(home=home)) as broker:
             create_topics(Kafka(broker.bootstrap_servers), ACTIVITY.topics.all())
-            yield cls(models, home, broker, length, readings(length.seconds))
+            yield cls(models, home, broker, length, readings(length.seconds).to_pandas())
 
     @property
     def stream(self) -> World:
