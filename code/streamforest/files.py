@@ -94,11 +94,15 @@ def write_text(path: Path, text: str) -> None:
     _sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Like :func:`write_text`, for bytes."""
+def write_bytes(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Like :func:`write_text`, for bytes; ``mode`` is the file's from its first moment on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside_path = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    with aside_path.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(aside_path, flags, 0o666 if mode is None else mode), "wb") as file:
+        if mode is not None:
+            # What the process masks of new files' modes is meant for others.
+            os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

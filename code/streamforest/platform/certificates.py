@@ -57,8 +57,8 @@ def authority(folder: Path) -> Pair:
     key, certificate = folder / "ca.key", folder / "ca.pem"
     if not key.exists():
         made = _authority()
-        _write(key, made.key_pem, _PRIVATE)
-        _write(certificate, made.certificate_pem, _PUBLIC)
+        files.write_bytes(key, made.key_pem, _PRIVATE)
+        files.write_bytes(certificate, made.certificate_pem, _PUBLIC)
     found = _read(key.read_bytes(), certificate.read_bytes() if certificate.exists() else b"")
     if found is None:
         raise BadInput(f"{key} and {certificate} are no pair", "remove both, and let clients trust the new one")
@@ -71,7 +71,7 @@ def service(folder: Path, name: str, names: Sequence[str], signer: Pair) -> bool
     if path.exists() and _good(_read(path.read_bytes(), path.read_bytes()), names, signer):
         return False
     made = _service(name, names, signer)
-    _write(path, made.key_pem + made.certificate_pem + signer.certificate_pem, _PRIVATE)
+    files.write_bytes(path, made.key_pem + made.certificate_pem + signer.certificate_pem, _PRIVATE)
     return True
 
 
@@ -182,16 +182,6 @@ def _alternatives(names: Sequence[str]) -> x509.SubjectAlternativeName:
         except ValueError:
             found.append(x509.DNSName(name))
     return x509.SubjectAlternativeName(found)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in place at once; its mode is there before its content is."""
-    aside = path.with_name(f".{path.name}.new")
-    files.remove(aside)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-    aside.replace(path)
 
 
 def main(argv: Sequence[str]) -> int:
