@@ -29,19 +29,17 @@ drill() {
 
 # Run a part of the drill beside the services.
 inside() {
-  compose run --rm --no-deps --quiet-pull smoke python -P -m streamforest.platform.drill "$@" \
-    2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2)
+  run_once smoke python -P -m streamforest.platform.drill "$@"
 }
 
 strike() {
-  local service
   case "$1" in
     driver | producer) kill_processes airflow-scheduler "$1" ;;
     # It is on one of them; the other says that it has none.
     executor) kill_processes worker1 "$1" 2>/dev/null || kill_processes worker2 "$1" ;;
     pause) pause_service kafka 20 ;;
     broker) crash kafka ;;
-    worker) service=worker1 && crash "${service}" ;;
+    worker) crash worker1 ;;
     scheduler) crash airflow-scheduler ;;
     postgres) crash postgres-airflow ;;
     mlflow | mongo) crash "$1" ;;

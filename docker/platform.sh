@@ -174,6 +174,11 @@ compose() {
     docker compose --project-directory "${ROOT}" "${files[@]}" --env-file "${DOTENV}" "$@"
 }
 
+# Run a command in a container beside the services, without what compose tells of its own doing.
+run_once() {
+  compose run --rm --no-deps --quiet-pull "$@" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' -e '^ *Volume ' >&2)
+}
+
 is_tls() { [[ "$(setting STREAMFOREST_TLS off)" == on ]]; }
 
 need_engine() {
@@ -235,9 +240,8 @@ warn_of_publication() {
 make_certificates() {
   local digest
   is_tls || return 0
-  digest=$(compose --profile certificates run --rm --no-deps --quiet-pull certificates \
-    python -P -m streamforest.platform.certificates /certificates "$(certificate_names)" \
-    kafka=1000 web="$(setting STREAMFOREST_UID)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' -e '^ *Volume ' >&2)) ||
+  digest=$(run_once certificates python -P -m streamforest.platform.certificates /certificates \
+    "$(certificate_names)" kafka=1000 web="$(setting STREAMFOREST_UID)") ||
     die "${EX_UNAVAILABLE}" "certificates could not be made (see above)"
   export STREAMFOREST_CERTIFICATES=${digest}
 }
@@ -370,7 +374,7 @@ smoke() {
   print_status
   all_healthy || failed=1
   printf '\n'
-  compose run --rm --no-deps --use-aliases --service-ports --quiet-pull smoke python -P -m streamforest.platform.smoke "$(profile)" 2> >(grep -v -e '^ *Container ' -e '^ *Network ' >&2) || failed=1
+  run_once --use-aliases --service-ports smoke python -P -m streamforest.platform.smoke "$(profile)" || failed=1
   return "${failed}"
 }
 
