@@ -4,27 +4,36 @@
 DRILL_LIMIT_S=300
 readonly DRILLS="driver executor producer worker broker pause scheduler mlflow mongo postgres"
 
-# drill NAME  break a part under a running stream, wait for recovery, compare with the batch path; all: one by one
+# drill NAME...  break parts, one after the other, under a running stream; compare with the batch path (all: one stream each)
 cmd_drill() {
-  local name=${1:-} failed=0
-  [[ " ${DRILLS} all " == *" ${name:-none} "* ]] || die "${EX_USAGE}" "drill takes one of ${DRILLS}, or all, not ${name:-nothing}"
+  local name failed=0
+  for name in "${@:-nothing}"; do
+    [[ " ${DRILLS} " == *" ${name} "* || "$*" == all ]] || die "${EX_USAGE}" "drill takes some of ${DRILLS}, or all alone, not ${name}"
+  done
   need_engine
   check_dotenv
   [[ -n "$(services_of_installation)" ]] || die "${EX_UNAVAILABLE}" "nothing runs here; start it: ./control_env.sh start"
-  [[ "${name}" == all ]] || { drill "${name}" && return; exit "${EX_UNAVAILABLE}"; }
-  for name in ${DRILLS}; do drill "${name}" || failed=1; done
+  if [[ "$*" == all ]]; then
+    for name in ${DRILLS}; do drill "${name}" || failed=1; done
+  else
+    drill "$@" || failed=1
+  fi
   ((failed == 0)) || exit "${EX_UNAVAILABLE}"
 }
 
 drill() {
-  local name=$1
-  all_healthy || { say "error: drill ${name}: not all services are healthy; see ./control_env.sh status" && return 1; }
-  say "drill ${name}: a stream begins"
-  inside prepare || return 1
-  say "drill ${name}: now"
-  strike "${name}" || { say "error: drill ${name}: nothing was broken (see above)" && return 1; }
-  wait_for_health "${DRILL_LIMIT_S}" || { say "error: drill ${name}: not healthy within ${DRILL_LIMIT_S} s" && return 1; }
-  inside verify "${name}"
+  local names="$*" name before=""
+  all_healthy || { say "error: drill ${names}: not all services are healthy; see ./control_env.sh status" && return 1; }
+  say "drill ${names}: a stream begins"
+  inside prepare "$#" || return 1
+  for name in "$@"; do
+    [[ -z "${before}" ]] || inside resumed || { say "error: drill ${before}: the stream does not go on" && return 1; }
+    before=${name}
+    say "drill ${names}: now ${name}"
+    strike "${name}" || { say "error: drill ${name}: nothing was broken (see above)" && return 1; }
+    wait_for_health "${DRILL_LIMIT_S}" || { say "error: drill ${name}: not healthy within ${DRILL_LIMIT_S} s" && return 1; }
+  done
+  inside verify "$@"
 }
 
 # Run a part of the drill beside the services.
@@ -33,13 +42,13 @@ inside() {
 }
 
 strike() {
+  local service
   case "$1" in
-    driver | producer) kill_processes airflow-scheduler "$1" ;;
-    # It is on one of them; the other says that it has none.
-    executor) kill_processes worker1 "$1" 2>/dev/null || kill_processes worker2 "$1" ;;
+    driver | producer) kill_processes "$1" airflow-scheduler ;;
+    executor) kill_processes "$1" worker1 worker2 ;;
     pause) pause_service kafka 20 ;;
     broker) crash kafka ;;
-    worker) crash worker1 ;;
+    worker) service=$(service_with executor worker1 worker2) && crash "${service}" ;;
     scheduler) crash airflow-scheduler ;;
     postgres) crash postgres-airflow ;;
     mlflow | mongo) crash "$1" ;;
@@ -47,7 +56,29 @@ strike() {
 }
 
 kill_processes() {
-  compose exec -T "$1" python -P -m streamforest.platform.drill kill "$2" >&2
+  local service
+  service=$(service_with "$@") && part "${service}" kill "$1" >&2
+}
+
+# Print the first service, of those after $1, in which such a process runs; after another strike it may have to start.
+service_with() {
+  local what=$1 service deadline=$((SECONDS + 60))
+  shift
+  while ((SECONDS < deadline)); do
+    for service in "$@"; do
+      ! part "${service}" find "${what}" >/dev/null 2>&1 || { printf '%s' "${service}" && return; }
+    done
+    sleep 1
+  done
+  say "no ${what} of the stream runs in $*"
+  return 1
+}
+
+# Run a part of the drill in the container of service $1.
+part() {
+  local service=$1
+  shift
+  compose exec -T "${service}" python -P -m streamforest.platform.drill "$@" </dev/null
 }
 
 # End everything in a container at once, as a machine without power would; the engine starts it again by itself.

@@ -15,6 +15,12 @@ from streamforest.kafka import Kafka
 from tests.clients import ASK
 from tests.platforms import Platform, output, until
 
+DRILLS: list[tuple[str, set[str]]] = [
+    ("producer driver scheduler", {"create_consumer", "create_producer"}),
+    ("executor worker pause broker mlflow mongo postgres", set()),
+]
+"""What is broken under one stream, one after the other, and which tasks Airflow has to try again for it."""
+
 
 def secret_values(platform: Platform) -> list[str]:
     """What no log, image or command line may hold."""

@@ -32,6 +32,7 @@ from tests import engines
 from tests.flights import add_flights
 from tests.homes import HISTORY, LIVE, RECORDINGS
 from tests.platform_facts import (
+    DRILLS,
     applications,
     may,
     offsets,
@@ -308,18 +309,21 @@ def test_flights_are_trained_asked_about_and_predicted_by_the_day(platform: Plat
     assert re.search(r"[1-9]\d* predictions kept", health["dependencies"]["store"]["detail"])
 
 
-@pytest.mark.parametrize(("name", "again"), [("driver", "create_consumer 2"), ("broker", "")])
-def test_a_drill_keeps_the_promise(platform: Platform, name: str, again: str) -> None:
+@pytest.mark.parametrize(("names", "again"), DRILLS)
+def test_a_drill_keeps_the_promise(platform: Platform, names: str, again: set[str]) -> None:
+    """Protection: Airflow tries a killed driver again, Spark a lost executor's tasks; the engine starts what ended, on
+    its own disk; Kafka's clients wait. What each drill says without is in docs/operations.md.
+    """
     platform.pause("train_model", "sample_data", "create_consumer_producer")
 
-    ended = platform.verb("drill", name)
+    ended = platform.verb("drill", *names.split())
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    found = r"drill (\w+): [1-9]\d* equal, 0 missing, 0 added, 0 different, 0 repeated; .*; tried again: (.*)"
+    found = r"drill ([a-z ]+): [1-9]\d* equal, 0 missing, 0 added, 0 different, 0 repeated; .*; tried again: (.*)"
     told = re.fullmatch(found, ended.stdout.strip())
     assert told is not None, ended.stdout
-    assert told[1] == name
-    assert again in told[2]
+    assert told[1] == names
+    assert again <= set(re.findall(r"\w+", told[2]))
 
 
 def test_killed_containers_lose_nothing(platform: Platform) -> None:

@@ -352,7 +352,10 @@ def test_nothing_is_removed_without_a_yes(host: Host) -> None:
     assert not re.search(r"(?m)^(rm|volume rm|network rm|image rm)", host.asked)
 
 
-@pytest.mark.parametrize("arguments", [["cleanup", "everything"], ["token", "x"], ["doctor", "x"], ["drill", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["cleanup", "everything"], ["token", "x"], ["doctor", "x"], ["drill", "x"], ["drill", "all", "broker"]],
+)
 def test_wrong_arguments_are_named(host: Host, arguments: list[str]) -> None:
     host.add_engine()
     start(host)

@@ -1,8 +1,10 @@
 """The parts of the verb ``drill`` that run inside the platform.
 
-``prepare`` starts a stream of made-up readings and returns when it predicts; ``kill WHAT`` ends processes of it in the
-container it runs in; ``verify NAME`` waits for the stream's end and compares its record with the batch path's. The verb
-itself breaks containers between the two. All of it happens in topics and folders of the application ``drill``.
+``prepare COUNT`` starts a stream of made-up readings, long enough for so many breaks, and returns when it predicts;
+``find WHAT`` tells whether processes of it run in the container it runs in, and ``kill WHAT`` ends them; ``resumed``
+returns when readings are taken again; ``verify NAME...`` waits for the stream's end and compares its record with the
+batch path's. The verb itself breaks containers in between. All of it happens in topics and folders of the application
+``drill``.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ from streamforest.progress import say
 from streamforest.settings import Settings
 from streamforest.streaming import topics
 from streamforest.streaming.predictor import RECORD_PREFIX
+from streamforest.streaming.state import Checkpoint
 
 DAG_ID = APPLICATION.name
 KEYS = ("userId", "timestamp")
-SECONDS = 45
-"""Of readings, sent at their own pace; the stream runs longer."""
+SECONDS, MORE_SECONDS = 45, 30
+"""Of readings, sent at their own pace: for one break, and for each after it."""
+_LONGER_S = 15
+"""By this the stream runs longer."""
 _USERS, _START_MS, _STEP_MS = (11, 12, 13, 14), 1_370_367_549_273, 50
 _FIRST_LIMIT_S, _END_LIMIT_S, _PAUSE_S = 300.0, 900.0, 1.0
 _EXECUTOR, _DRIVER = "org.apache.spark.executor.CoarseGrainedExecutorBackend", "main.py"
@@ -59,8 +64,10 @@ def readings(seconds: int = SECONDS) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def prepare(given: Settings) -> str:
+def prepare(given: Settings, breaks: int = 1) -> str:
     """Begin a stream without a past, and return when its first predictions are in the record.
+
+    It lasts long enough for so many breaks.
 
     Raises:
         BadInput: no model of ``activity`` is published yet.
@@ -76,17 +83,18 @@ def prepare(given: Settings) -> str:
     target.publish(champion)
     here.real_time.mkdir(parents=True)
     here.predictions.mkdir(parents=True)
-    pq.write_table(readings(), here.real_time / "readings.parquet")
+    seconds = SECONDS + MORE_SECONDS * (breaks - 1)
+    pq.write_table(readings(seconds), here.real_time / "readings.parquet")
     kafka = given.kafka(Role.ADMIN)
     remove_topics(kafka, list(APPLICATION.topics.all()))
     topics.create_topics(kafka, APPLICATION.topics.all())
-    run_id = Airflow().trigger(DAG_ID)
+    run_id = Airflow().trigger(DAG_ID, seconds=seconds + _LONGER_S)
     _until("its first predictions", lambda: any(_record(here.predictions)), _FIRST_LIMIT_S)
     return f"run {run_id} of the DAG {DAG_ID} predicts"
 
 
-def kill(what: str) -> int:
-    """End processes of the stream in this container as a crash would (SIGKILL), and return how many those were.
+def find(what: str) -> list[int]:
+    """Processes of the stream in this container.
 
     Raises:
         WrongUsage: it is none of driver, producer and executor.
@@ -99,11 +107,33 @@ def kill(what: str) -> int:
         words = [{_DRIVER, job, APPLICATION.name}]
     else:
         raise WrongUsage(f"no process is a {what}", "give driver, producer or executor")
-    found = [pid for pid, arguments in _processes() if any(each <= arguments for each in words)]
+    return [pid for pid, arguments in _processes() if any(each <= arguments for each in words)]
+
+
+def kill(what: str) -> int:
+    """End those that :func:`find` finds as a crash would (SIGKILL), and return how many those were."""
+    found = find(what)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return len(found)
+
+
+def resumed(given: Settings) -> str:
+    """Wait until the stream has taken another micro-batch; returns a line of what there is.
+
+    Raises:
+        StreamforestError: its run failed.
+        Unreachable: neither a micro-batch nor the end of its run came within five minutes.
+    """
+    checkpoint = Checkpoint(places(APPLICATION, given).checkpoints / "consume")
+
+    def taken() -> int:
+        return checkpoint.read().batch_id if checkpoint.exists else -1
+
+    before = taken()
+    _until("another micro-batch", lambda: taken() > before or _ended(), _FIRST_LIMIT_S)
+    return "the stream takes readings again" if taken() > before else "the stream is over"
 
 
 def verify(given: Settings, name: str) -> str:
@@ -153,10 +183,13 @@ def _tries() -> Mapping[str, int]:
 
 def _processes() -> Iterator[tuple[int, set[str]]]:
     """Processes of this container with their arguments, paths without their folders."""
+    here = Path("/proc/self/ns/pid").readlink()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             arguments = path.read_bytes().decode(errors="replace").split("\0")
-            yield int(path.parent.name), {part.rpartition("/")[2] for part in arguments}
+            # On the host those of all containers can be seen.
+            if (path.parent / "ns" / "pid").readlink() == here:
+                yield int(path.parent.name), {part.rpartition("/")[2] for part in arguments}
 
 
 def _until(what: str, holds: Callable[[], bool], limit_s: float) -> None:
@@ -172,17 +205,20 @@ def main(argv: Sequence[str]) -> int:
 
     def command() -> None:
         verb, *rest = argv or [""]
-        if verb == "prepare":
-            say(prepare(settings.load()))
-        elif verb == "verify" and len(rest) == 1:
-            say(verify(settings.load(), rest[0]), sys.stdout)
-        elif verb == "kill" and len(rest) == 1:
-            killed = kill(rest[0])
-            if not killed:
+        if verb == "prepare" and len(rest) == 1 and rest[0].isdecimal():
+            say(prepare(settings.load(), int(rest[0])))
+        elif verb == "resumed" and not rest:
+            say(resumed(settings.load()))
+        elif verb == "verify" and rest:
+            say(verify(settings.load(), " ".join(rest)), sys.stdout)
+        elif verb in ("find", "kill") and len(rest) == 1:
+            found = kill(rest[0]) if verb == "kill" else len(find(rest[0]))
+            if not found:
                 raise Unreachable(f"no {rest[0]} runs here", "start the drill again")
-            say(f"killed {killed} processes of the {rest[0]}")
+            say(f"{'killed' if verb == 'kill' else 'found'} {found} processes of the {rest[0]}")
         else:
-            raise WrongUsage("this is no part of a drill", "give prepare, kill WHAT or verify NAME")
+            cure = "give prepare COUNT, find WHAT, kill WHAT, resumed or verify NAME..."
+            raise WrongUsage("this is no part of a drill", cure)
 
     return cli.outcome(command, argv)
 
