@@ -1,7 +1,7 @@
 # `make` lists the targets. What needs a fresh machine to be set up goes through ./control_env.sh.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types locks locks-check notebook jars-lock clean
-.PHONY: drills drills-long drills-table sbom audit
+.PHONY: drills drills-long drills-table drills-unprotected sbom audit
 .PHONY: bench-batch bench-stream bench-load bench-scale bench-quality
 
 BIN := .venv/bin
@@ -70,6 +70,9 @@ drills-long: setup ## the drills with ten times the readings and pauses of minut
 
 drills-table: setup ## each drill once, and docs/drills.md from what held
 	python -m pytest tests/drills --drills-table docs/drills.md
+
+drills-unprotected: setup ## what each drill says without its protection, and docs/protections.md from that
+	python -m tests.drills.protections
 
 sbom: ## bill of materials (CycloneDX) of what is locked, on stdout
 	@python -m streamforest.embedded.sbom

@@ -88,12 +88,14 @@ def record(stream: World) -> pd.DataFrame:
 
 
 def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    assert not found.duplicated(KEYS).any()
+    assert not found.duplicated(KEYS).any(), "predictions are repeated"
     both = found.merge(expected, on=KEYS, how="outer", suffixes=("", "_expected"), indicator=True)
-    assert both["_merge"].value_counts().to_dict() == {"both": len(expected), "left_only": 0, "right_only": 0}
-    assert (both.action == both.action_expected).all()
-    assert (both.modelVersion == both.modelVersion_expected).all()
-    assert (both.probability - both.probability_expected).abs().max() < 1e-9
+    sides = both["_merge"].value_counts().to_dict()
+    assert sides == {"both": len(expected), "left_only": 0, "right_only": 0}, sides
+    assert (both.action == both.action_expected).all(), "activities differ"
+    assert (both.modelVersion == both.modelVersion_expected).all(), "versions differ"
+    apart = (both.probability - both.probability_expected).abs().max()
+    assert apart < 1e-9, f"probabilities differ by up to {apart:.2g}"
 
 
 def messages(stream: World, topic: str, count: int, limit_s: float = 30) -> list[Any]:

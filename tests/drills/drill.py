@@ -33,8 +33,10 @@ _INTRODUCTION = """# Drills
 What is done to a stream on purpose, and what the record holds afterwards beside what the batch path computes from the
 same readings, each prediction with the version that the record names. `make drills-table` wrote this page; `make
 drills` runs each drill once, `make drills-long` with ten times the readings and long pauses. What protects in each case
-is in the docstring of the test of that name in `tests/drills`. The kill of the stream's driver at several moments is in
-`tests/stream/test_promise.py`, that of the other jobs in `tests/system/test_kill.py`.
+is in the docstring of the test of that name in `tests/drills`, what each says without it in
+[Protections](protections.md). Kills of the stream's driver at any moment are in `tests/stream/test_promise.py`, those
+of the other jobs in `tests/system/test_kill.py`; what is done to the platform's containers is in
+[Operations](operations.md).
 
 Every drill runs without an MLflow. One has no line, since no equation is left to compare: records that expired unread
 stop the stream (`test_records_that_expired_unread_stop_the_stream`).

@@ -1,8 +1,8 @@
 """Drills: what happens to a running stream, and the equation that must hold afterwards.
 
 The stream's predictions are what the batch path computes from the same readings, each with its own version: none
-missing, none twice. Every test says which protection it is about. The kill of the consumer's driver at several moments
-is in tests/stream/test_promise.py.
+missing, none twice. Every test says which protection it is about; protections.py takes each away and wants the test to
+fail. Kills of the consumer's driver at any moment are in tests/stream/test_promise.py.
 """
 
 from __future__ import annotations
@@ -28,11 +28,35 @@ from streamforest.errors import BadInput
 from streamforest.failures import explain
 from streamforest.model import lifecycle
 from tests.drills.drill import Drill, python_workers
+from tests.drills.dying import STEPS
 from tests.homes import REPOSITORY, environment
 from tests.streams import ACTIVITY, messages, record, wait_for
 
 SMALL = ("--max-records", "300")
 ROOM_BYTES = 7 * 4096
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_driver_that_dies_within_a_commit(drill: Drill, step: str) -> None:
+    """Protection: a repeat has the first try's offsets, state and model, and one that counts is left out; with the
+    champion of the day it says otherwise than its messages did, and taken twice its readings are refused as late."""
+    drill.send(drill.mixed())
+    command = [sys.executable, "-m", "tests.drills.dying", step, "consume", "activity", "--home", str(drill.home)]
+    command += ["--bootstrap-servers", drill.broker.bootstrap_servers, "--available-now", *SMALL]
+    dying = subprocess.run(
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+    before = record(drill.stream)
+    drill.publish(drill.models.second)
+
+    report = drill.consume(*SMALL)
+
+    assert dying.returncode == -signal.SIGKILL, dying.stderr
+    found = drill.holds(f"The driver dies when, of a micro-batch, {STEPS[step]}")
+    assert 0 < len(before) < len(found)
+    assert report["refused"] == {}
+    published = messages(drill.stream, ACTIVITY.topics.predictions, sys.maxsize, limit_s=5)
+    assert len({one.key for one in published}) == len({(one.key, one.value) for one in published}) == len(found)
 
 
 def test_a_killed_python_worker(drill: Drill) -> None:
@@ -232,7 +256,7 @@ def test_a_full_disk(drill: Drill, small_disk: Path) -> None:
 
     assert isinstance(said, BadInput)
     assert re.search(r"the disk is full|No space left", str(said))
-    assert before.equals(after)
+    assert before.equals(after), "a part of a micro-batch is in the record"
     drill.holds(f"The disk of {'the state' if small_disk.name == '.checkpoint' else 'the predictions'} is full")
 
 
@@ -293,10 +317,10 @@ def test_a_damaged_checkpoint_is_named_and_reset(drill: Drill) -> None:
         with pytest.raises(Exception, match=r".") as failed:
             drill.consume(*SMALL)
         said = explain(failed.value)
-        assert isinstance(said, BadInput), damage
-        assert words in str(said), damage
-        assert "consume --reset" in str(said), damage
-        assert record(drill.stream).equals(before), damage
+        assert isinstance(said, BadInput), damage.__name__
+        assert words in str(said), damage.__name__
+        assert "consume --reset" in str(said), damage.__name__
+        assert record(drill.stream).equals(before), damage.__name__
         shutil.rmtree(checkpoint)
         shutil.copytree(whole, checkpoint)
 

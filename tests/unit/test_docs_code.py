@@ -29,6 +29,7 @@ from streamforest.ml.window_stream import WindowStream
 from streamforest.ml.windows import WindowSpec
 from streamforest.platform import checks
 from streamforest.streaming.state import Manifest
+from tests.drills.protections import PROTECTIONS, Edit
 from tests.guide import GUIDE, quoted, read, section, stages, table
 from tests.homes import REPOSITORY
 from tests.readings import SumScorer, events
@@ -246,6 +247,22 @@ def test_every_drill_names_its_protection() -> None:
     ]
 
     assert undocumented == []
+
+
+def test_every_drill_was_seen_to_fail_without_its_protection() -> None:
+    page = read(REPOSITORY / "docs" / "protections.md")
+    drills = {name for path in DRILLS for name in re.findall(r"(?m)^def (test_\w+)", read(path))}
+
+    rows = table(page, "drill")
+
+    assert [row[:2] for row in rows] == [[f"`{each.name}`", each.without] for each in PROTECTIONS]
+    assert all(row[2] for row in rows)
+    assert drills <= {each.test for each in PROTECTIONS}
+
+
+@pytest.mark.parametrize("edit", [edit for each in PROTECTIONS for edit in each.edits])
+def test_a_protection_that_can_be_taken_away_is_there_once(edit: Edit) -> None:
+    assert read(REPOSITORY / edit.path).count(edit.text) == 1
 
 
 def test_the_benchmarks_are_these() -> None:
