@@ -32,6 +32,7 @@ from streamforest.streaming.state import Manifest
 from tests.drills.protections import PROTECTIONS, Edit
 from tests.guide import GUIDE, quoted, read, section, stages, table
 from tests.homes import REPOSITORY
+from tests.platform_facts import DRILLS as PLATFORM_DRILLS
 from tests.readings import SumScorer, events
 
 DRILLS = sorted((REPOSITORY / "tests" / "drills").glob("test_*.py"))
@@ -235,6 +236,16 @@ def test_the_drills_are_these_and_all_of_them_held() -> None:
     assert {row[0].partition("[")[0] for row in rows} <= set(tests)
     assert {row[-1] for row in rows} == {"yes"}
     assert {row[4] for row in rows} == {row[5] for row in rows} == {row[6] for row in rows} == {"0"}
+
+
+def test_the_drills_of_the_platform_are_those_of_the_verb() -> None:
+    (verb,) = re.findall(r'(?m)^readonly DRILLS="(.*)"$', read(REPOSITORY / "docker" / "drill.sh"))
+    tried = [name for names, _ in PLATFORM_DRILLS for name in names.split()]
+
+    shown = quoted(table(read(REPOSITORY / "docs" / "operations.md"), "drill"))
+
+    assert shown == verb.split()
+    assert sorted(tried) == sorted(verb.split())
 
 
 def test_every_drill_names_its_protection() -> None:
