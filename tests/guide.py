@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.homes import REPOSITORY
@@ -35,6 +35,12 @@ def table(text: str, head: str) -> list[list[str]]:
     (found,) = [block for block in blocks if block.startswith(f"| {head} |")]
     lines = found.strip().splitlines()[2:]
     return [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def written_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown of a table that :func:`table` reads."""
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def quoted(cells: list[list[str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,16 @@ def report(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert result.returncode == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     return found
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what git knows of this checkout, and what it would take on, as it is now."""
+    listed = ["git", "-C", str(REPOSITORY), "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, capture_output=True, text=True, check=True, timeout=120).stdout.split("\0")
+    for name in filter(None, names):
+        if (REPOSITORY / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, target / name)
 
 
 def snapshot(home: Path) -> dict[str, bytes]:

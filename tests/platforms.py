@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streamforest.kafka import Kafka, Login
-from tests.homes import REPOSITORY
+from tests.homes import copy_checkout
 
 PROJECT = "streamforest-test"
 PORTS = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT", "WEB_PORT")
@@ -48,11 +48,7 @@ class Platform:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a clone"
-        names = output("git", "-C", str(REPOSITORY), "ls-files", "-co", "--exclude-standard", "-z").split("\0")
-        for name in filter(None, names):
-            if (REPOSITORY / name).is_file():
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(REPOSITORY / name, self.root / name)
+        copy_checkout(self.root)
         self.ports = {name: str(_free_port()) for name in PORTS}
         self.settings = {
             **self.ports,

@@ -24,6 +24,7 @@ from streamforest.model.tracking import Tracker
 from streamforest.platform.drill import readings
 from streamforest.streaming.topics import create_topics
 from tests import lifecycle_homes as homes
+from tests.guide import written_table
 from tests.streams import ACTIVITY, KEYS, World, interleaved, record, send
 
 ROW = "drill"
@@ -248,8 +249,7 @@ def command_of(pid: int) -> bytes:
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Markdown of the rows."""
-    lines = [HEAD, ("---",) * len(HEAD), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return written_table(HEAD, rows)
 
 
 def page(rows: Sequence[tuple[str, ...]]) -> str:

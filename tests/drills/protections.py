@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamforest.progress import say
 from tests import guide
-from tests.homes import REPOSITORY
+from tests.homes import REPOSITORY, copy_checkout
 
 PAGE = REPOSITORY / "docs" / "protections.md"
 _HEAD = ("drill", "without", "what it says")
@@ -269,18 +268,15 @@ def _key(protection: Protection) -> tuple[str, ...]:
 
 
 def _page(known: Mapping[tuple[str, ...], str]) -> str:
-    rows = [(*_key(each), known[_key(each)].replace("|", r"\|")) for each in PROTECTIONS if _key(each) in known]
-    lines = "\n".join("| " + " | ".join(row) + " |" for row in (_HEAD, ("---",) * len(_HEAD), *rows))
-    return f"{_INTRODUCTION}\n{lines}\n"
+    rows = [(*_key(each), known[_key(each)]) for each in PROTECTIONS if _key(each) in known]
+    return f"{_INTRODUCTION}\n{guide.written_table(_HEAD, rows)}\n"
 
 
 def _tried(protection: Protection) -> str:
     """What the drill said without its protection; empty where it held all the same."""
     with tempfile.TemporaryDirectory(prefix="unprotected-") as folder:
         root = Path(folder) / "main"
-        for name in _known_to_git():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, root / name)
+        copy_checkout(root)
         for edit in protection.edits:
             path = root / edit.path
             path.write_text(path.read_text(encoding="utf-8").replace(edit.text, edit.instead), encoding="utf-8")
@@ -294,12 +290,6 @@ def _tried(protection: Protection) -> str:
     if ended.returncode not in (0, 1):
         raise RuntimeError(ended.stdout[-2000:] + ended.stderr[-2000:])
     return _words(ended.stdout) if ended.returncode else ""
-
-
-def _known_to_git() -> Iterator[str]:
-    command = ["git", "-C", str(REPOSITORY), "ls-files", "-co", "--exclude-standard", "-z"]
-    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
-    return (name for name in names if name and (REPOSITORY / name).is_file())
 
 
 def _words(output: str) -> str:
