@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import re
 import shutil
@@ -14,11 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from streamforest.applications.activity import generator
 from streamforest.kafka import Kafka, Login
-from tests.homes import copy_checkout
+from tests.homes import HISTORY, LIVE, RECORDINGS, copy_checkout
 
 PROJECT = "streamforest-test"
 PORTS = ("SPARK_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "KAFKA_PORT", "JUPYTER_PORT", "WEB_PORT")
+
+
+_USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
+"""Of the recordings, on both sides of the DAG's split."""
 
 
 def engine_answers() -> bool:
@@ -156,6 +162,16 @@ class Platform:
         instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         attempt = self.airflow(instance)["try_number"]
         return json.dumps(self.airflow(f"{instance}/logs/{attempt}?full_content=true"))
+
+
+def add_recordings(data: Path) -> None:
+    """A few users' real recordings, or made-up ones where there are none."""
+    if not RECORDINGS.exists():
+        generator.generate(data, 1)
+        return
+    for source, target in (("WISDM51_20hz_raw", HISTORY), ("WISDM51_20hz_unlabeled_raw", LIVE)):
+        with lzma.open(RECORDINGS / f"{source}.txt.xz") as lines, (data / target).open("wb") as file:
+            file.writelines(line for line in lines if line.partition(b",")[0] in _USERS)
 
 
 def _free_port() -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import http.client
 import json
-import lzma
 import os
 import re
 import shutil
@@ -25,12 +24,11 @@ import certifi
 import pytest
 
 from streamforest import application as contract
-from streamforest.applications.activity import generator
 from streamforest.errors import BadInput, Unreachable
 from streamforest.streaming import topics
 from tests import engines
 from tests.flights import add_flights
-from tests.homes import HISTORY, LIVE, RECORDINGS
+from tests.homes import HISTORY
 from tests.platform_facts import (
     DRILLS,
     applications,
@@ -42,7 +40,7 @@ from tests.platform_facts import (
     until_answered,
     while_healthy,
 )
-from tests.platforms import PROJECT, Platform, engine_answers, output
+from tests.platforms import PROJECT, Platform, add_recordings, engine_answers, output
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,8 +49,6 @@ pytestmark = [
 
 DAY = "2013-12-24"
 KEYS = ("/certificates/ca.key", "/certificates/kafka.pem", "/certificates/web.pem")
-USERS = {str(user).encode() for user in (*range(1600, 1607), 1640, 1645)}
-"""Of the recordings, on both sides of the DAG's split."""
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +62,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield found
     finally:
         found.verb("cleanup", "--yes")
-
-
-def add_recordings(data: Path) -> None:
-    """Five users' real recordings, or made-up ones where there are none."""
-    if not RECORDINGS.exists():
-        generator.generate(data, 1)
-        return
-    for source, target in (("WISDM51_20hz_raw", HISTORY), ("WISDM51_20hz_unlabeled_raw", LIVE)):
-        with lzma.open(RECORDINGS / f"{source}.txt.xz") as lines, (data / target).open("wb") as file:
-            file.writelines(line for line in lines if line.partition(b",")[0] in USERS)
 
 
 def test_a_first_start_ends_in_evidence(platform: Platform) -> None:
